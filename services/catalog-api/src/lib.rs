@@ -1,1 +1,32 @@
-//! catalog-api
+//! The words that catalog, gateway and services share: domain types that cannot hold an invalid value, and their JSON form.
+//!
+//! Every type here is *parsed*: a [`Weight`] of 0, a [`PathPrefix`] without its slash or a [`ServiceName`] that is reserved cannot
+//! be built, whether it comes from JSON, from a file or from code. So nobody downstream checks again.
+//!
+//! Must not know: HTTP servers, clients, stores, runtimes. It depends on serde and on a duration parser, nothing else.
+
+pub mod address;
+pub mod event;
+pub mod instance;
+pub mod invalid;
+pub mod label;
+pub mod name;
+pub mod number;
+pub mod policy;
+pub mod route;
+pub mod service;
+pub mod span;
+pub mod timestamp;
+
+pub use address::{Address, Host};
+pub use event::{Deleted, EventKind, Snapshot};
+pub use instance::{Instance, InstanceSpec, Status};
+pub use invalid::Invalid;
+pub use label::{Description, Metadata, Tags, Version, Zone};
+pub use name::{InstanceId, ServiceName, ServiceRef};
+pub use number::{MinInstances, Revision, ServiceId, Weight};
+pub use policy::{Balance, HealthCheck, Policy, Probe, Retry, Timeouts};
+pub use route::{HeaderMatch, HostPattern, Method, PathPrefix, RouteSpec, Routes};
+pub use service::{Service, ServiceSpec};
+pub use span::Span;
+pub use timestamp::Timestamp;

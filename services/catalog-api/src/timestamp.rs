@@ -1,0 +1,56 @@
+//! Points in time as RFC 3339 text in UTC, to the millisecond.
+
+use std::{
+    fmt,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::Invalid;
+
+/// When something happened. Kept to the millisecond, so that what is stored equals what was answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Timestamp(SystemTime);
+
+// === impl Timestamp ===
+
+impl Timestamp {
+    /// The clock of this machine. A clock before 1970 reads as 1970.
+    pub fn now() -> Self {
+        let since_epoch = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        let whole_millis = Duration::new(
+            since_epoch.as_secs(),
+            since_epoch.subsec_millis() * 1_000_000,
+        );
+        Self(UNIX_EPOCH + whole_millis)
+    }
+}
+
+impl TryFrom<String> for Timestamp {
+    type Error = Invalid;
+
+    fn try_from(text: String) -> Result<Self, Invalid> {
+        humantime::parse_rfc3339(&text).map(Self).map_err(|_| {
+            Invalid::new(
+                "time",
+                "must be RFC 3339 in UTC, such as 2026-01-31T12:00:00Z",
+            )
+        })
+    }
+}
+
+impl From<Timestamp> for String {
+    fn from(timestamp: Timestamp) -> Self {
+        timestamp.to_string()
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        humantime::format_rfc3339_millis(self.0).fmt(f)
+    }
+}

@@ -1,0 +1,249 @@
+//! What may be said on the wire, what is refused, and that everything accepted survives a round trip.
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+use catalog_api::{
+    Address, HealthCheck, HostPattern, InstanceSpec, PathPrefix, Policy, Probe, RouteSpec, Service,
+    ServiceName, ServiceRef, ServiceSpec, Span, Timeouts, Weight,
+};
+use proptest::prelude::*;
+use serde_json::json;
+
+const FULL: &str = r#"{ "name": "hold", "description": "…", "version": "1.4.2", "tags": ["demo"], "metadata": {"team": "core"}, "min_instances": 1,
+  "routes": [ { "host": "*.example.org", "path_prefix": "/hold/", "strip_prefix": true, "methods": ["GET"], "headers": {"x-beta": "1"} } ],
+  "policy": { "balance": "least_request", "health": { "kind": "http", "path": "/health", "interval": "2s", "timeout": "1s", "healthy_after": 1, "unhealthy_after": 2 },
+              "timeouts": { "connect": "1s", "read": "30s", "total": "60s" }, "retry": { "attempts": 3, "budget_percent": 20 } } }"#;
+
+#[test]
+fn the_documented_service_is_understood_and_written_back_the_same() {
+    let spec: ServiceSpec = serde_json::from_str(FULL).unwrap();
+    assert_eq!(
+        spec.policy.health.probe,
+        Probe::Http {
+            path: "/health".into()
+        }
+    );
+    assert_eq!(
+        spec.routes[0].host,
+        Some(HostPattern::Wildcard("example.org".into()))
+    );
+    let mut expected: serde_json::Value = serde_json::from_str(FULL).unwrap();
+    // humantime writes a minute as a minute
+    expected["policy"]["timeouts"]["total"] = json!("1m");
+    assert_eq!(serde_json::to_value(&spec).unwrap(), expected);
+}
+
+#[test]
+fn only_the_name_is_needed() {
+    let spec: ServiceSpec = serde_json::from_str(r#"{"name":"hold"}"#).unwrap();
+    assert_eq!(spec, ServiceSpec::named("hold".parse().unwrap()));
+    let again: ServiceSpec = serde_json::from_value(serde_json::to_value(&spec).unwrap()).unwrap();
+    assert_eq!(again, spec);
+}
+
+#[test]
+fn what_is_refused_says_why() {
+    let long = "x".repeat(64);
+    let cases = [
+        (json!({"name": "health"}), "reserved"),
+        (json!({"name": "12"}), "number"),
+        (json!({"name": "Hold"}), "DNS label"),
+        (json!({"name": "-a"}), "DNS label"),
+        (json!({"name": long}), "1 to 63"),
+        (json!({"name": "a", "colour": 1}), "unknown field `colour`"),
+        (json!({"name": "a", "min_instances": 1001}), "0 to 1000"),
+        (
+            json!({"name": "a", "routes": [{"path_prefix": "x"}]}),
+            "start with /",
+        ),
+        (
+            json!({"name": "a", "routes": [{"path_prefix": "/a/../b"}]}),
+            "dot segments",
+        ),
+        (
+            json!({"name": "a", "routes": [{"path_prefix": "/a%2Fb"}]}),
+            "unencoded",
+        ),
+        (
+            json!({"name": "a", "routes": [{"host": "a:80"}]}),
+            "without a port",
+        ),
+        (
+            json!({"name": "a", "routes": [{"host": "*.*.org"}]}),
+            "example.org",
+        ),
+        (
+            json!({"name": "a", "routes": [{"methods": ["FETCH"]}]}),
+            "unknown variant",
+        ),
+        (
+            json!({"name": "a", "routes": [{"headers": {"a b": "1"}}]}),
+            "header name",
+        ),
+        (
+            json!({"name": "a", "routes": [{"headers": {"X-A": "1", "x-a": "2"}}]}),
+            "twice",
+        ),
+        (
+            json!({"name": "a", "routes": vec![json!({}); 65]}),
+            "at most 64",
+        ),
+        (
+            json!({"name": "a", "policy": {"balance": "best"}}),
+            "least_request",
+        ),
+        (
+            json!({"name": "a", "policy": {"health": {"kind": "tcp", "path": "/x"}}}),
+            "no effect",
+        ),
+        (
+            json!({"name": "a", "policy": {"health": {"path": "x"}}}),
+            "absolute path",
+        ),
+        (
+            json!({"name": "a", "policy": {"health": {"interval": "1ms"}}}),
+            "100ms",
+        ),
+        (
+            json!({"name": "a", "policy": {"health": {"interval": "2"}}}),
+            "unit",
+        ),
+        (
+            json!({"name": "a", "policy": {"health": {"unhealthy_after": 0}}}),
+            "1 to 100",
+        ),
+        (
+            json!({"name": "a", "policy": {"timeouts": {"total": "1s", "read": "2s"}}}),
+            "timeouts.total",
+        ),
+        (
+            json!({"name": "a", "policy": {"retry": {"attempts": 0}}}),
+            "1 to 10",
+        ),
+        (
+            json!({"name": "a", "policy": {"retry": {"budget_percent": 101}}}),
+            "0 to 100",
+        ),
+        (json!({"name": "a", "tags": [""]}), "1 to 63"),
+        (
+            json!({"name": "a", "metadata": {"k": "line\nbreak"}}),
+            "control",
+        ),
+        (
+            json!({"name": "a", "description": "x".repeat(1025)}),
+            "1024",
+        ),
+    ];
+    for (spec, expected) in cases {
+        let error = serde_json::from_value::<ServiceSpec>(spec.clone())
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains(expected), "{spec}: {error}");
+        assert!(error.len() < 400, "{error}");
+    }
+}
+
+#[test]
+fn instances_are_bounded_too() {
+    let cases = [
+        (json!({"address": "127.0.0.1"}), "no port"),
+        (json!({"address": "127.0.0.1:0"}), "1 to 65535"),
+        (json!({"address": "127.0.0.1:+80"}), "1 to 65535"),
+        (json!({"address": "127.0.0.1:65536"}), "1 to 65535"),
+        (json!({"address": "0.0.0.0:80"}), "single machine"),
+        (json!({"address": "300.1.1.1:80"}), "valid host"),
+        (json!({"address": "::1:80"}), "valid host"),
+        (json!({"address": "http://a:80"}), "valid host"),
+        (json!({"address": "a:1", "weight": 0}), "1 to 1000"),
+        (json!({"address": "a:1", "weight": 1001}), "1 to 1000"),
+        (json!({"address": "a:1", "weight": -1}), "invalid value"),
+        (json!({"address": "a:1", "ttl": "0s"}), "1ms to 24h"),
+        (
+            json!({"address": "a:1", "status": "passing"}),
+            "unknown field",
+        ),
+        (json!({"weight": 1}), "missing field `address`"),
+    ];
+    for (spec, expected) in cases {
+        let error = serde_json::from_value::<InstanceSpec>(spec.clone())
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains(expected), "{spec}: {error}");
+    }
+    for good in [
+        "127.0.0.1:1",
+        "[::1]:8080",
+        "localhost:65535",
+        "service_api.internal:80",
+    ] {
+        assert_eq!(good.parse::<Address>().unwrap().to_string(), good);
+    }
+}
+
+#[test]
+fn a_reader_passes_over_fields_of_a_newer_catalog() {
+    let service: Service = serde_json::from_value(json!({
+        "id": 3, "name": "a", "revision": 9, "created_at": "2026-01-31T12:00:00Z", "updated_at": "2026-01-31T12:00:00.250Z",
+        "new": true, "instances": [{"id": "x", "address": "127.0.0.1:1", "status": "suspect", "new": 1}]
+    }))
+    .unwrap();
+    assert_eq!(
+        serde_json::to_value(&service).unwrap()["updated_at"],
+        "2026-01-31T12:00:00.250Z"
+    );
+}
+
+#[test]
+fn a_short_total_shortens_the_defaults_and_survives_a_round_trip() {
+    let timeouts: Timeouts = serde_json::from_value(json!({"total": "5s"})).unwrap();
+    let again: Timeouts = serde_json::from_value(serde_json::to_value(timeouts).unwrap()).unwrap();
+    assert_eq!(again, timeouts);
+}
+
+#[test]
+fn a_path_is_a_number_or_a_name() {
+    assert!(matches!("12".parse(), Ok(ServiceRef::Id(id)) if id.0 == 12));
+    assert!(matches!("a12".parse(), Ok(ServiceRef::Name(_))));
+    assert!("99999999999999999999".parse::<ServiceRef>().is_err());
+    assert!("".parse::<ServiceRef>().is_err());
+}
+
+proptest! {
+    #[test]
+    fn parsers_never_panic_and_accept_only_what_they_can_write_back(text in "\\PC{0,40}") {
+        if let Ok(name) = text.parse::<ServiceName>() { prop_assert_eq!(name.as_str(), text.as_str()); }
+        if let Ok(address) = text.parse::<Address>() { prop_assert_eq!(address.to_string().parse::<Address>().unwrap(), address); }
+        if let Ok(host) = text.parse::<HostPattern>() { prop_assert_eq!(host.to_string().parse::<HostPattern>().unwrap(), host); }
+        if let Ok(span) = text.parse::<Span>() { prop_assert_eq!(span.to_string().parse::<Span>().unwrap(), span); }
+    }
+
+    #[test]
+    fn prefixes_end_in_one_slash(segments in prop::collection::vec("[a-z._-]{1,6}", 0..4), slash in any::<bool>()) {
+        let text = format!("/{}{}", segments.join("/"), if slash && !segments.is_empty() { "/" } else { "" });
+        if let Ok(prefix) = text.parse::<PathPrefix>() {
+            prop_assert!(prefix.as_str().ends_with('/') && !prefix.as_str().contains("//"));
+            prop_assert_eq!(prefix.as_str().trim_end_matches('/'), text.trim_end_matches('/'));
+        } else {
+            prop_assert!(segments.iter().any(|segment| segment == "." || segment == ".."));
+        }
+    }
+
+    #[test]
+    fn weights_are_1_to_1000(number in any::<u64>()) {
+        prop_assert_eq!(Weight::try_from(number).is_ok(), (1..=1000).contains(&number));
+    }
+
+    #[test]
+    fn health_checks_round_trip(interval in 100u64..3_600_000, timeout in 10u64..60_000, up in 1u8..=100, down in 1u8..=100, http in any::<bool>()) {
+        let mut raw = json!({"interval": format!("{interval}ms"), "timeout": format!("{timeout}ms"), "healthy_after": up, "unhealthy_after": down});
+        if http { raw["path"] = json!("/up?deep=1"); }
+        let check: HealthCheck = serde_json::from_value(raw).unwrap();
+        let policy = Policy { health: check, ..Policy::default() };
+        prop_assert_eq!(serde_json::from_value::<Policy>(serde_json::to_value(&policy).unwrap()).unwrap(), policy);
+    }
+
+    #[test]
+    fn routes_round_trip(host in prop::option::of("(\\*\\.)?[a-z]{1,5}\\.[a-z]{2,3}"), strip in any::<bool>()) {
+        let route: RouteSpec = serde_json::from_value(json!({"host": host, "strip_prefix": strip})).unwrap();
+        prop_assert_eq!(serde_json::from_value::<RouteSpec>(serde_json::to_value(&route).unwrap()).unwrap(), route);
+    }
+}
