@@ -1,0 +1,40 @@
+//! The one log event of each request. Field names are a contract with whoever searches logs; no query, header or body
+//! is ever in here.
+
+use std::net::SocketAddr;
+
+use hyper::body::Body as _;
+
+use super::{Exchange, RequestId, Response};
+
+/// Writes the event: at INFO for the application, at DEBUG for what machines ask every few seconds.
+pub(super) fn record(
+    exchange: &Exchange,
+    response: &Response,
+    request_id: &RequestId,
+    peer: SocketAddr,
+    quiet: bool,
+) {
+    macro_rules! access {
+        ($level:expr) => {
+            tracing::event!(
+                target: "access",
+                $level,
+                http.method = exchange.method,
+                http.route = exchange.endpoint,
+                http.status = exchange.status,
+                // Absent for streams, whose length nobody knows yet.
+                http.bytes_sent = response.body().size_hint().exact(),
+                duration_ms = exchange.duration.as_secs_f64() * 1000.0,
+                request.id = request_id.as_str(),
+                client.address = %peer.ip(),
+                "request"
+            )
+        };
+    }
+    if quiet {
+        access!(tracing::Level::DEBUG);
+    } else {
+        access!(tracing::Level::INFO);
+    }
+}

@@ -1,0 +1,199 @@
+//! Connections: how many, how slow they may be, and how they end.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::accept::Acceptor;
+use super::sniff::{self, Protocol};
+use super::{Application, Service};
+use crate::shutdown::Shutdown;
+
+/// hyper refuses a smaller buffer.
+const HEADER_BYTES_MIN: usize = 8192;
+/// Requests at once on one HTTP/2 connection.
+const STREAMS_MAX: u32 = 128;
+/// How often a silent HTTP/2 connection is asked whether it lives, and how long it may take to say so.
+const PING_INTERVAL: Duration = Duration::from_secs(20);
+/// Time that a connection without a first byte gets after the stop was asked for: its request may be on its way.
+const FIRST_BYTE_GRACE: Duration = Duration::from_millis(200);
+
+/// Limits of one listener.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Connections at once; further ones wait in the kernel's queue. Default 4096.
+    pub connections_max: usize,
+    /// Time for a request's header to arrive, and for a kept-alive connection to begin its next one. Default 10 s.
+    pub header_read_timeout: Duration,
+    /// Bytes of a request's header, at least 8 KiB; more is a 431. Default 64 KiB.
+    pub header_bytes_max: usize,
+    /// Time for the requests in flight when the stop was asked for. Default 10 s.
+    pub drain_timeout: Duration,
+}
+
+/// How the serving ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Drained {
+    /// Whether every connection ended by itself.
+    pub finished: bool,
+    /// Connections that were cut at the deadline.
+    pub cut: usize,
+}
+
+/// What all connections of one listener share.
+struct Shared<A: Application> {
+    service: Arc<Service<A>>,
+    http1: auto::Builder<TokioExecutor>,
+    http2: auto::Builder<TokioExecutor>,
+    header_read_timeout: Duration,
+    shutdown: Shutdown,
+}
+
+/// Serves until the stop is asked for, then lets the requests in flight finish within the limit.
+///
+/// Speaks HTTP/1.1 and, with prior knowledge, HTTP/2. Connections that already wait in the kernel's queue when the stop
+/// comes are still answered, so that a client that just connected sees no reset.
+pub async fn serve<A: Application>(
+    listener: TcpListener,
+    service: Arc<Service<A>>,
+    limits: Limits,
+    shutdown: Shutdown,
+) -> Drained {
+    let slots = Arc::new(Semaphore::new(limits.connections_max));
+    let graceful = GracefulShutdown::new();
+    let mut acceptor = Acceptor::new(listener);
+    let mut tasks = JoinSet::new();
+    let shared = Arc::new(Shared::new(service, &limits, shutdown.clone()));
+    loop {
+        tokio::select! {
+            (slot, (stream, peer)) = next(&slots, &mut acceptor) => {
+                let shared = Arc::clone(&shared);
+                tasks.spawn(shared.connection(stream, peer, graceful.watcher(), slot));
+            }
+            // Finished tasks are collected as they end; the set would grow without limit otherwise.
+            Some(_) = tasks.join_next() => {}
+            () = shutdown.requested() => break,
+        }
+    }
+    while let Ok(slot) = Arc::clone(&slots).try_acquire_owned()
+        && let Some((stream, peer)) = acceptor.waiting()
+    {
+        let shared = Arc::clone(&shared);
+        tasks.spawn(shared.connection(stream, peer, graceful.watcher(), Some(slot)));
+    }
+    drop(acceptor);
+    let finished = timeout(limits.drain_timeout, async {
+        graceful.shutdown().await;
+        while tasks.join_next().await.is_some() {}
+    })
+    .await
+    .is_ok();
+    while tasks.try_join_next().is_some() {}
+    let cut = tasks.len();
+    tasks.shutdown().await;
+    if !finished {
+        tracing::warn!(cut, "connections were cut at the end of the drain");
+    }
+    Drained { finished, cut }
+}
+
+/// A connection and the slot it takes. The slot comes first: a connection that is accepted is also served.
+async fn next(
+    slots: &Arc<Semaphore>,
+    acceptor: &mut Acceptor,
+) -> (Option<OwnedSemaphorePermit>, (TcpStream, SocketAddr)) {
+    // The semaphore is never closed, so there always is a permit.
+    let slot = Arc::clone(slots).acquire_owned().await.ok();
+    (slot, acceptor.next().await)
+}
+
+// === impl Shared ===
+
+impl<A: Application> Shared<A> {
+    fn new(service: Arc<Service<A>>, limits: &Limits, shutdown: Shutdown) -> Self {
+        let header_bytes_max = limits.header_bytes_max.max(HEADER_BYTES_MIN);
+        let mut builder = auto::Builder::new(TokioExecutor::new());
+        // Without a timer hyper ignores its own timeouts.
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(limits.header_read_timeout)
+            .max_buf_size(header_bytes_max)
+            .keep_alive(true);
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(STREAMS_MAX)
+            .max_header_list_size(u32::try_from(header_bytes_max).unwrap_or(u32::MAX))
+            .keep_alive_interval(PING_INTERVAL)
+            .keep_alive_timeout(PING_INTERVAL);
+        Self {
+            service,
+            http1: builder.clone().http1_only(),
+            http2: builder.http2_only(),
+            header_read_timeout: limits.header_read_timeout,
+            shutdown,
+        }
+    }
+
+    async fn connection(
+        self: Arc<Self>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        watcher: Watcher,
+        slot: Option<OwnedSemaphorePermit>,
+    ) {
+        let _slot = slot;
+        // Answers are written whole; waiting for more to send would only delay them.
+        let _ = stream.set_nodelay(true);
+        let builder = match self.protocol(&stream).await {
+            Some(Protocol::Http1) => &self.http1,
+            Some(Protocol::Http2) => &self.http2,
+            None => return,
+        };
+        let service = service_fn(|request| {
+            let service = Arc::clone(&self.service);
+            async move { Ok::<_, Infallible>(service.handle(request, peer).await) }
+        });
+        let connection = builder.serve_connection(TokioIo::new(stream), service);
+        if let Err(error) = watcher.watch(connection).await {
+            // A client that goes away or talks nonsense is its own business.
+            tracing::debug!(error, client.address = %peer.ip(), "a connection ended with an error");
+        }
+    }
+
+    async fn protocol(&self, stream: &TcpStream) -> Option<Protocol> {
+        let too_late = async {
+            self.shutdown.requested().await;
+            tokio::time::sleep(FIRST_BYTE_GRACE).await;
+        };
+        let limited = timeout(self.header_read_timeout, sniff::protocol(stream));
+        tokio::select! {
+            decided = limited => decided.ok().flatten(),
+            () = too_late => None,
+        }
+    }
+}
+
+// === impl Limits ===
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections_max: 4096,
+            header_read_timeout: Duration::from_secs(10),
+            header_bytes_max: 64 * 1024,
+            drain_timeout: Duration::from_secs(10),
+        }
+    }
+}
