@@ -1,1 +1,16 @@
-//! database
+//! Where the catalog is kept: one trait, [`CatalogStore`], and the stores behind it.
+//!
+//! What a write *means* is decided by one pure function, [`decide()`], so that every store gives the same answers; a store only
+//! adds atomicity, durability and order. SQL appears in this crate and nowhere else.
+//!
+//! Must not know: HTTP, leases, watchers. It hands out whole services and revisions.
+
+pub mod command;
+pub mod decide;
+pub mod sqlite;
+pub mod store;
+
+pub use command::{Command, Expect, LeaseTerms, Refusal, declares};
+pub use decide::{Decision, Outcome, Position, decide};
+pub use sqlite::{OpenError, Opened, SetAside, SqliteStore};
+pub use store::{CatalogStore, Change, Changes, Committed, StoreError, WriteError};
