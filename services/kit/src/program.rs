@@ -3,7 +3,7 @@
 mod healthcheck;
 
 use std::error::Error;
-use std::fmt::{Display, Write as _};
+use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
@@ -27,6 +27,19 @@ pub enum RunError {
     Runtime(BoxError),
 }
 
+/// How a program ended, before anything is printed: the part of [`main`] that tests can look at.
+#[derive(PartialEq, Eq, Debug)]
+enum End {
+    Ran,
+    /// For stdout.
+    Told(String),
+    /// For stderr.
+    Failed {
+        code: u8,
+        text: String,
+    },
+}
+
 /// Runs a program: `check` validates the configuration without acting on it, `run` runs until the end.
 ///
 /// Exit codes: 0 ok, 1 runtime, 2 usage or configuration.
@@ -35,27 +48,53 @@ pub fn main(
     check: impl FnOnce(&Settings) -> Result<(), SettingsError>,
     run: impl FnOnce(Settings) -> Result<(), RunError>,
 ) -> ExitCode {
-    let settings = match program.load(Sources::from_process()) {
-        Ok(settings) => settings,
-        Err(SettingsError::Information(text)) => return print(text.trim_end()),
-        Err(error) => return refuse(program, &error),
-    };
-    let outcome = match settings.mode() {
-        Mode::Run => run(settings),
-        Mode::Healthcheck => healthcheck::ask(program, &settings),
-        mode => match check(&settings) {
-            Err(error) => Err(error.into()),
-            Ok(()) if mode == Mode::Check => return print("configuration is valid"),
-            Ok(()) => return print(settings.print().trim_end()),
-        },
-    };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(RunError::Configuration(error)) => refuse(program, &error),
-        Err(RunError::Runtime(error)) => {
-            complain(program, &chain(error.as_ref()));
-            ExitCode::from(RUNTIME)
+    // Not through the log: it may not be there yet, and a person reads this. Writing may fail when the reader closed
+    // its end early (`| head`), which is no failure of ours.
+    match end(program, Sources::from_process(), check, run) {
+        End::Ran => ExitCode::SUCCESS,
+        End::Told(text) => {
+            let _ = writeln!(io::stdout(), "{}", text.trim_end());
+            ExitCode::SUCCESS
         }
+        End::Failed { code, text } => {
+            let _ = writeln!(io::stderr(), "{}: error: {text}", program.name);
+            ExitCode::from(code)
+        }
+    }
+}
+
+fn end(
+    program: &Program,
+    sources: Sources,
+    check: impl FnOnce(&Settings) -> Result<(), SettingsError>,
+    run: impl FnOnce(Settings) -> Result<(), RunError>,
+) -> End {
+    let outcome = program
+        .load(sources)
+        .map_err(RunError::from)
+        .and_then(|settings| match settings.mode() {
+            Mode::Run => run(settings).map(|()| End::Ran),
+            Mode::Healthcheck => healthcheck::ask(program, &settings).map(|()| End::Ran),
+            Mode::Check => {
+                check(&settings)?;
+                Ok(End::Told("configuration is valid".to_owned()))
+            }
+            Mode::PrintConfig => {
+                check(&settings)?;
+                Ok(End::Told(settings.print()))
+            }
+        });
+    match outcome {
+        Ok(end) => end,
+        Err(RunError::Configuration(SettingsError::Information(text))) => End::Told(text),
+        Err(RunError::Configuration(error)) => End::Failed {
+            code: USAGE,
+            text: chain(&error),
+        },
+        Err(RunError::Runtime(error)) => End::Failed {
+            code: RUNTIME,
+            text: chain(error.as_ref()),
+        },
     }
 }
 
@@ -72,22 +111,6 @@ fn chain(error: &(dyn Error + 'static)) -> String {
         source = error.source();
     }
     text
-}
-
-fn refuse(program: &Program, error: &SettingsError) -> ExitCode {
-    complain(program, &chain(error));
-    ExitCode::from(USAGE)
-}
-
-fn complain(program: &Program, text: &dyn Display) {
-    // Not through the log: it may not be there yet, and a person reads this.
-    let _ = writeln!(io::stderr(), "{}: error: {text}", program.name);
-}
-
-/// A reader that closes its end early (`| head`) is no failure of ours.
-fn print(text: &str) -> ExitCode {
-    let _ = writeln!(io::stdout(), "{text}");
-    ExitCode::SUCCESS
 }
 
 // === impl RunError ===
@@ -125,11 +148,95 @@ impl From<BoxError> for RunError {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
+    use crate::settings::Setting;
 
     #[derive(Debug, thiserror::Error)]
     #[error("outer")]
     struct Outer(#[source] io::Error);
+
+    const PROGRAM: Program = Program {
+        name: "example",
+        about: "An example",
+        settings: &[&[
+            Setting::new("NAMES_LISTEN", "Address").default("127.0.0.1:1"),
+            Setting::new("NAMES_TOKEN", "Token").secret(),
+        ]],
+        tables: &[],
+        config_variable: "",
+        refused: &[],
+        listen: "NAMES_LISTEN",
+    };
+
+    fn ended(args: &[&str], outcome: Result<(), RunError>) -> End {
+        let args = args.iter().map(|&argument| argument.to_owned()).collect();
+        let env = BTreeMap::from([("NAMES_TOKEN".to_owned(), "hunter2".to_owned())]);
+        let check = |settings: &Settings| settings.listen("NAMES_LISTEN").map(|_| ());
+        end(&PROGRAM, Sources { args, env }, check, |_| outcome)
+    }
+
+    fn failed(args: &[&str], outcome: Result<(), RunError>) -> (u8, String) {
+        match ended(args, outcome) {
+            End::Failed { code, text } => (code, text),
+            end => panic!("{end:?}"),
+        }
+    }
+
+    fn told(args: &[&str]) -> String {
+        let not_run = Err(RunError::runtime("it must not run"));
+        match ended(args, not_run) {
+            End::Told(text) => text,
+            end => panic!("{end:?}"),
+        }
+    }
+
+    #[test]
+    fn a_run_ends_with_0_1_or_2() {
+        assert_eq!(ended(&[], Ok(())), End::Ran);
+        let broken = RunError::from(io::Error::other("the disk is full"));
+        assert_eq!(failed(&[], Err(broken)), (1, "the disk is full".to_owned()));
+        let address = "127.0.0.1:80".parse().unwrap();
+        let (code, text) = failed(&[], Err(BindError::Taken { address }.into()));
+        assert_eq!(code, 2);
+        assert!(text.contains("port 80 is taken"), "{text}");
+    }
+
+    #[test]
+    fn what_only_tells_something_does_not_run() {
+        assert_eq!(told(&["--check"]), "configuration is valid");
+        assert!(told(&["--help"]).contains("--names-listen"));
+        assert!(told(&["--version"]).contains(crate::VERSION));
+        let printed = told(&["--print-config"]);
+        assert!(
+            printed.contains("names_listen = \"127.0.0.1:1\"  # from default"),
+            "{printed}"
+        );
+        assert!(!printed.contains("hunter2"), "{printed}");
+    }
+
+    #[test]
+    fn usage_and_configuration_errors_end_with_2() {
+        for args in [
+            &["--no-such"][..],
+            &["--names-listen", "x", "--check"],
+            &["--check", "--print-config"],
+        ] {
+            let (code, text) = failed(args, Ok(()));
+            assert_eq!(code, 2, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_healthcheck_of_a_program_that_is_not_there_ends_with_1() {
+        let listener = crate::listen::bind(&"127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        drop(listener);
+        let (code, text) = failed(&["--healthcheck", "--names-listen", &address], Ok(()));
+        assert_eq!(code, 1);
+        assert!(text.contains("does not answer"), "{text}");
+    }
 
     #[test]
     fn a_chain_shows_each_text_once() {

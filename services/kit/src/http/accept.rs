@@ -4,7 +4,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 
@@ -47,9 +46,15 @@ impl Acceptor {
         }
     }
 
-    /// A connection that already waits, if there is one. Closing the listener would reset those.
-    pub(super) fn waiting(&mut self) -> Option<(TcpStream, SocketAddr)> {
-        self.listener.accept().now_or_never()?.ok()
+    /// The connections that already wait; closing the listener without taking them would reset them. The runtime may
+    /// not have noticed them yet, so the operating system is asked.
+    pub(super) fn into_waiting(self) -> impl Iterator<Item = (TcpStream, SocketAddr)> {
+        let listener = self.listener.into_std().ok();
+        std::iter::from_fn(move || {
+            let (stream, peer) = listener.as_ref()?.accept().ok()?;
+            stream.set_nonblocking(true).ok()?;
+            Some((TcpStream::from_std(stream).ok()?, peer))
+        })
     }
 }
 

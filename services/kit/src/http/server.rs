@@ -2,21 +2,24 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::header::{CONNECTION, HeaderValue};
+use http::{Request, Version};
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::accept::Acceptor;
 use super::sniff::{self, Protocol};
-use super::{Application, Service};
+use super::{Application, Response, Service};
 use crate::shutdown::Shutdown;
 
 /// hyper refuses a smaller buffer.
@@ -25,8 +28,8 @@ const HEADER_BYTES_MIN: usize = 8192;
 const STREAMS_MAX: u32 = 128;
 /// How often a silent HTTP/2 connection is asked whether it lives, and how long it may take to say so.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
-/// Time that a connection without a first byte gets after the stop was asked for: its request may be on its way.
-const FIRST_BYTE_GRACE: Duration = Duration::from_millis(200);
+/// Time that a new connection gets for its first request although the stop was asked for: it may be on its way.
+const FIRST_REQUEST_GRACE: Duration = Duration::from_millis(200);
 
 /// Limits of one listener.
 #[derive(Clone, Debug)]
@@ -70,7 +73,6 @@ pub async fn serve<A: Application>(
     shutdown: Shutdown,
 ) -> Drained {
     let slots = Arc::new(Semaphore::new(limits.connections_max));
-    let graceful = GracefulShutdown::new();
     let mut acceptor = Acceptor::new(listener);
     let mut tasks = JoinSet::new();
     let shared = Arc::new(Shared::new(service, &limits, shutdown.clone()));
@@ -78,26 +80,23 @@ pub async fn serve<A: Application>(
         tokio::select! {
             (slot, (stream, peer)) = next(&slots, &mut acceptor) => {
                 let shared = Arc::clone(&shared);
-                tasks.spawn(shared.connection(stream, peer, graceful.watcher(), slot));
+                tasks.spawn(shared.connection(stream, peer, slot));
             }
             // Finished tasks are collected as they end; the set would grow without limit otherwise.
             Some(_) = tasks.join_next() => {}
             () = shutdown.requested() => break,
         }
     }
-    while let Ok(slot) = Arc::clone(&slots).try_acquire_owned()
-        && let Some((stream, peer)) = acceptor.waiting()
-    {
+    for (stream, peer) in acceptor.into_waiting() {
+        // Without a free slot the rest is left to be reset, as it would be without a stop after a while.
+        let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else {
+            break;
+        };
         let shared = Arc::clone(&shared);
-        tasks.spawn(shared.connection(stream, peer, graceful.watcher(), Some(slot)));
+        tasks.spawn(shared.connection(stream, peer, Some(slot)));
     }
-    drop(acceptor);
-    let finished = timeout(limits.drain_timeout, async {
-        graceful.shutdown().await;
-        while tasks.join_next().await.is_some() {}
-    })
-    .await
-    .is_ok();
+    let all = async { while tasks.join_next().await.is_some() {} };
+    let finished = timeout(limits.drain_timeout, all).await.is_ok();
     while tasks.try_join_next().is_some() {}
     let cut = tasks.len();
     tasks.shutdown().await;
@@ -150,7 +149,6 @@ impl<A: Application> Shared<A> {
         self: Arc<Self>,
         stream: TcpStream,
         peer: SocketAddr,
-        watcher: Watcher,
         slot: Option<OwnedSemaphorePermit>,
     ) {
         let _slot = slot;
@@ -161,24 +159,55 @@ impl<A: Application> Shared<A> {
             Some(Protocol::Http2) => &self.http2,
             None => return,
         };
-        let service = service_fn(|request| {
-            let service = Arc::clone(&self.service);
-            async move { Ok::<_, Infallible>(service.handle(request, peer).await) }
-        });
-        let connection = builder.serve_connection(TokioIo::new(stream), service);
-        if let Err(error) = watcher.watch(connection).await {
+        let service = service_fn(|request| Arc::clone(&self).respond(request, peer));
+        let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+        let ended = tokio::select! {
+            // What already arrived goes before the end.
+            biased;
+            ended = connection.as_mut() => ended,
+            () = self.time_to_leave() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
             // A client that goes away or talks nonsense is its own business.
             tracing::debug!(error, client.address = %peer.ip(), "a connection ended with an error");
         }
     }
 
+    async fn respond(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+    ) -> Result<Response, Infallible> {
+        let is_http1 = request.version() < Version::HTTP_2;
+        let mut response = Arc::clone(&self.service).handle(request, peer).await;
+        // HTTP/2 says the same with a frame, which hyper sends when the connection is asked to end.
+        if is_http1 && self.shutdown.is_requested() {
+            response
+                .headers_mut()
+                .insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        Ok(response)
+    }
+
+    /// Resolves when a connection that begins now is to be asked to end. Not right at the stop when it is that young:
+    /// hyper closes a connection from which it has not read anything yet, though the request is already there.
+    async fn time_to_leave(&self) {
+        let grown_up = Instant::now() + FIRST_REQUEST_GRACE;
+        self.shutdown.requested().await;
+        sleep_until(grown_up).await;
+    }
+
     async fn protocol(&self, stream: &TcpStream) -> Option<Protocol> {
         let too_late = async {
             self.shutdown.requested().await;
-            tokio::time::sleep(FIRST_BYTE_GRACE).await;
+            sleep(FIRST_REQUEST_GRACE).await;
         };
         let limited = timeout(self.header_read_timeout, sniff::protocol(stream));
         tokio::select! {
+            biased;
             decided = limited => decided.ok().flatten(),
             () = too_late => None,
         }
