@@ -1,6 +1,6 @@
 //! The three requests of a registration, each bounded in time and size, and what their answers mean.
 
-use std::time::Duration;
+use std::{error::Error, time::Duration};
 
 use bytes::Bytes;
 use catalog_api::{InstanceSpec, ServiceSpec};
@@ -145,9 +145,18 @@ impl CatalogClient {
                 "no answer within {} ms",
                 deadline.as_millis()
             ))),
-            Err(error) => Err(unreachable(&error)),
+            Err(error) => Err(unreachable(&innermost(&error))),
         }
     }
+}
+
+/// The last source says it best ("Connection refused"); those before it say that something failed.
+fn innermost(error: &dyn Error) -> String {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
 }
 
 fn detail(answer: &[u8]) -> String {

@@ -15,8 +15,6 @@ pub const LEASE_MAX: Duration = Duration::from_secs(60 * 60);
 
 /// Longest wait for one answer of the catalog.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
-/// Shortest wait for one answer, however short the lease is.
-const REQUEST_TIMEOUT_MIN: Duration = Duration::from_millis(50);
 
 /// Renewals per lease: one may be lost, and the one after it too, before the lease ends.
 const RENEWALS_PER_LEASE: u32 = 3;
@@ -41,8 +39,7 @@ impl Lease {
 
     /// Longest wait for one answer, so that a hanging replica leaves time for the next one within the lease.
     pub(crate) fn request_timeout(self) -> Duration {
-        self.renewal_interval()
-            .clamp(REQUEST_TIMEOUT_MIN, REQUEST_TIMEOUT)
+        self.renewal_interval().min(REQUEST_TIMEOUT)
     }
 
     /// Shortest and longest delay after a failed round. For long leases the cap is absolute: a catalog that comes back should
