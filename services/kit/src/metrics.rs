@@ -9,6 +9,12 @@ use prometheus::{IntGaugeVec, Opts, Registry, TextEncoder};
 pub use process::resident_memory_bytes;
 pub use requests::RequestMetrics;
 
+/// Upper bounds of histograms of durations, in seconds. They begin at 100 µs because most answers come from memory.
+pub const DURATION_BUCKETS: [f64; 15] = [
+    0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
+    10.0,
+];
+
 /// A program's registry, with `build_info` and `process_*` in it. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Metrics {

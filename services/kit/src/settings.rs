@@ -76,7 +76,7 @@ pub enum Mode {
 }
 
 /// The effective configuration of one start.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Settings {
     declared: Vec<Setting>,
     values: BTreeMap<&'static str, Value>,
@@ -196,7 +196,19 @@ impl Sources {
     }
 }
 
-// === impl Value, Place ===
+// === impl Settings, Value, Place ===
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Structured keys of the file may hold secrets as well.
+        formatter
+            .debug_struct("Settings")
+            .field("mode", &self.mode)
+            .field("file", &self.file)
+            .field("values", &self.values)
+            .finish_non_exhaustive()
+    }
+}
 
 impl fmt::Debug for Value {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -15,7 +15,7 @@ use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{sleep, timeout};
 
 use super::accept::Acceptor;
 use super::sniff::{self, Protocol};
@@ -88,7 +88,7 @@ pub async fn serve<A: Application>(
         }
     }
     for (stream, peer) in acceptor.into_waiting() {
-        // Without a free slot the rest is left to be reset, as it would be without a stop after a while.
+        // The maximum holds to the end: beyond it the rest is reset with the listener.
         let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else {
             break;
         };
@@ -96,14 +96,18 @@ pub async fn serve<A: Application>(
         tasks.spawn(shared.connection(stream, peer, Some(slot)));
     }
     let all = async { while tasks.join_next().await.is_some() {} };
-    let finished = timeout(limits.drain_timeout, all).await.is_ok();
+    // Which of the two ended the wait shows in what is left.
+    let _ = timeout(limits.drain_timeout, all).await;
     while tasks.try_join_next().is_some() {}
     let cut = tasks.len();
     tasks.shutdown().await;
-    if !finished {
+    if cut > 0 {
         tracing::warn!(cut, "connections were cut at the end of the drain");
     }
-    Drained { finished, cut }
+    Drained {
+        finished: cut == 0,
+        cut,
+    }
 }
 
 /// A connection and the slot it takes. The slot comes first: a connection that is accepted is also served.
@@ -162,10 +166,11 @@ impl<A: Application> Shared<A> {
         let service = service_fn(|request| Arc::clone(&self).respond(request, peer));
         let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
         let ended = tokio::select! {
-            // What already arrived goes before the end.
+            // Not at random: hyper closes a connection that is asked to end before anything was read from it, and the
+            // first bytes of a request are already here.
             biased;
             ended = connection.as_mut() => ended,
-            () = self.time_to_leave() => {
+            () = self.shutdown.requested() => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
@@ -190,14 +195,6 @@ impl<A: Application> Shared<A> {
                 .insert(CONNECTION, HeaderValue::from_static("close"));
         }
         Ok(response)
-    }
-
-    /// Resolves when a connection that begins now is to be asked to end. Not right at the stop when it is that young:
-    /// hyper closes a connection from which it has not read anything yet, though the request is already there.
-    async fn time_to_leave(&self) {
-        let grown_up = Instant::now() + FIRST_REQUEST_GRACE;
-        self.shutdown.requested().await;
-        sleep_until(grown_up).await;
     }
 
     async fn protocol(&self, stream: &TcpStream) -> Option<Protocol> {

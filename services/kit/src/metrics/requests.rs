@@ -2,14 +2,8 @@
 
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts};
 
-use super::Metrics;
+use super::{DURATION_BUCKETS, Metrics};
 use crate::http::Exchange;
-
-/// Upper bounds in seconds. They begin at 100 µs because most answers come from memory.
-const BUCKETS: [f64; 15] = [
-    0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
-    10.0,
-];
 
 /// `{prefix}_requests_total{method,endpoint,status}` and `{prefix}_request_duration_seconds{endpoint}`.
 #[derive(Clone, Debug)]
@@ -33,7 +27,7 @@ impl RequestMetrics {
                     format!("{prefix}_request_duration_seconds"),
                     "Time from the request's header to the response's header",
                 )
-                .buckets(BUCKETS.to_vec()),
+                .buckets(DURATION_BUCKETS.to_vec()),
                 &["endpoint"],
             )),
         }

@@ -76,13 +76,20 @@ async fn what_does_not_finish_is_cut_at_the_deadline() {
 }
 
 #[tokio::test]
-async fn a_connection_that_waits_in_the_kernel_when_the_stop_comes_is_answered() {
+async fn connections_that_wait_in_the_kernel_when_the_stop_comes_are_answered() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let mut wire = Wire::connect(listener.local_addr().unwrap()).await;
-    wire.send("GET /hello HTTP/1.1\r\nhost: t\r\n\r\n").await;
+    // So many that a server which stops accepting at once cannot have taken them all by luck.
+    let mut wires = Vec::new();
+    for _ in 0..32 {
+        let mut wire = Wire::connect(listener.local_addr().unwrap()).await;
+        wire.send("GET /hello HTTP/1.1\r\nhost: t\r\n\r\n").await;
+        wires.push(wire);
+    }
     let (trigger, shutdown) = shutdown::channel();
     trigger.trigger();
     let server = Server::start_on(listener, patient(), trigger, shutdown);
-    assert_eq!(wire.answer(true).await.status, 200);
+    for mut wire in wires {
+        assert_eq!(wire.answer(true).await.status, 200);
+    }
     assert_eq!(server.drained().await, ALL_FINISHED);
 }
