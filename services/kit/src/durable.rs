@@ -95,11 +95,12 @@ mod tests {
     fn replaces_the_content_sets_the_mode_and_leaves_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("token");
-        write_atomically(&path, b"old", 0o644).unwrap();
-        write_atomically(&path, b"new", 0o600).unwrap();
-        assert_eq!(fs::read(&path).unwrap(), b"new");
-        let mode = fs::metadata(&path).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
+        for (content, mode) in [(b"old", 0o666), (b"new", 0o600)] {
+            write_atomically(&path, content, mode).unwrap();
+            assert_eq!(fs::read(&path).unwrap(), content);
+            let found = fs::metadata(&path).unwrap().permissions().mode();
+            assert_eq!(found & 0o777, mode);
+        }
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 

@@ -89,7 +89,9 @@ async fn connections_that_wait_in_the_kernel_when_the_stop_comes_are_answered() 
     trigger.trigger();
     let server = Server::start_on(listener, patient(), trigger, shutdown);
     for mut wire in wires {
-        assert_eq!(wire.answer(true).await.status, 200);
+        let answer = wire.answer(true).await;
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.header("connection"), "close");
     }
     assert_eq!(server.drained().await, ALL_FINISHED);
 }
