@@ -1,0 +1,243 @@
+//! The catalog as the gateway knows it: a list of URLs and a stream of whole states.
+//!
+//! ```text
+//! connect (next URL, Last-Event-ID) ─▶ events ─▶ Update ─▶ queue of the applier
+//!        ▲                               │
+//!        └── backoff, jittered ◀── closed, silent, unreadable
+//! ```
+//!
+//! Losing the stream changes nothing but a gauge: routes are cleared only by a catalog that says so.
+
+mod decode;
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use catalog_api::Revision;
+use http::{Request, Uri, header};
+use http_body_util::BodyExt;
+use service_kit::{
+    backoff::Backoff,
+    client::{Client, ClientError},
+    http::body,
+    readiness::Condition,
+    shutdown::Shutdown,
+    sse,
+};
+use tokio::{sync::mpsc, time};
+
+use crate::{metrics::GatewayMetrics, snapshot::Update};
+
+/// Longest wait for the header of the stream.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// Longest silence of a stream: the catalog sends heartbeats every 10 s, so two may get lost.
+const SILENCE_MAX: Duration = Duration::from_secs(25);
+/// First and last wait between attempts.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+/// Largest event. A snapshot of ten thousand services with ten instances each stays far below.
+const EVENT_BYTES_MAX: usize = 256 << 20;
+
+/// Follows the catalog and feeds the applier.
+pub struct Watcher {
+    /// Base URLs of the catalog's replicas, asked in turn.
+    pub urls: Vec<CatalogUrl>,
+    /// Where updates go.
+    pub updates: mpsc::Sender<Update>,
+    /// Gauge of the connection.
+    pub metrics: Arc<GatewayMetrics>,
+    /// Detail of readiness: connected, or since when not.
+    pub connection: Condition,
+}
+
+/// Base URL of one catalog: `http://host:port`, nothing after it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CatalogUrl(Uri);
+
+/// Why a URL of the catalog was refused.
+#[derive(Debug, thiserror::Error)]
+#[error("{url:?} is not the base URL of a catalog, such as http://127.0.0.1:5001")]
+pub struct CatalogUrlError {
+    url: String,
+}
+
+/// Why a stream ended.
+#[derive(Debug, thiserror::Error)]
+enum StreamEnd {
+    #[error("cannot reach the catalog")]
+    Unreachable(#[source] ClientError),
+    #[error("the catalog answered {0} instead of a stream")]
+    Refused(http::StatusCode),
+    #[error("the catalog closed the stream")]
+    Closed,
+    #[error("the stream broke")]
+    Broken(#[source] service_kit::BoxError),
+    #[error("the catalog was silent for {}s", SILENCE_MAX.as_secs())]
+    Silent,
+    #[error("an event of the catalog was too long")]
+    TooLong(#[source] sse::TooLong),
+    #[error("an event of the catalog made no sense: {0}")]
+    Nonsense(String),
+    #[error("the gateway is stopping")]
+    Stopping,
+}
+
+// === impl CatalogUrl ===
+
+impl std::str::FromStr for CatalogUrl {
+    type Err = CatalogUrlError;
+
+    fn from_str(text: &str) -> Result<Self, CatalogUrlError> {
+        let refuse = || CatalogUrlError {
+            url: text.to_owned(),
+        };
+        let uri: Uri = text.parse().map_err(|_| refuse())?;
+        let plain = uri.scheme_str() == Some("http")
+            && uri
+                .authority()
+                .is_some_and(|authority| !authority.as_str().contains('@'))
+            && matches!(uri.path(), "" | "/")
+            && uri.query().is_none();
+        if plain { Ok(Self(uri)) } else { Err(refuse()) }
+    }
+}
+
+impl std::fmt::Display for CatalogUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "http://{}",
+            self.0
+                .authority()
+                .map_or("", |authority| authority.as_str())
+        )
+    }
+}
+
+// === impl Watcher ===
+
+impl Watcher {
+    /// Follows until shutdown.
+    pub async fn run(self, shutdown: Shutdown) {
+        let client = Client::new();
+        let mut backoff = Backoff::new(BACKOFF.0, BACKOFF.1);
+        let mut position = None;
+        let mut failed_in_a_row = 0_usize;
+        for url in self.urls.iter().cycle() {
+            let heard_before = position;
+            let end = tokio::select! {
+                end = self.follow(&client, url, &mut position) => end,
+                () = shutdown.requested() => StreamEnd::Stopping,
+            };
+            self.metrics.catalog_connected(false);
+            if matches!(end, StreamEnd::Stopping) {
+                return;
+            }
+            if position != heard_before {
+                backoff.reset();
+                failed_in_a_row = 0;
+            }
+            failed_in_a_row += 1;
+            self.connection.fail(end.to_string());
+            let cause = std::error::Error::source(&end)
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            tracing::warn!(catalog = %url, reason = %end, cause, "not connected to the catalog, the last snapshot goes on");
+            // Every replica gets its chance before the first wait.
+            if failed_in_a_row.is_multiple_of(self.urls.len()) {
+                tokio::select! {
+                    () = time::sleep(backoff.next_delay()) => {}
+                    () = shutdown.requested() => return,
+                }
+            }
+        }
+    }
+
+    async fn follow(
+        &self,
+        client: &Client,
+        url: &CatalogUrl,
+        position: &mut Option<Revision>,
+    ) -> StreamEnd {
+        let mut request =
+            Request::get(format!("{url}/services/watch")).header(header::ACCEPT, sse::CONTENT_TYPE);
+        if let Some(Revision(heard)) = position {
+            request = request.header("last-event-id", *heard);
+        }
+        let request = match request.body(body::empty()) {
+            Ok(request) => request,
+            Err(error) => return StreamEnd::Broken(error.into()),
+        };
+        let response = match client.send(request, CONNECT_TIMEOUT).await {
+            Ok(response) => response,
+            Err(error) => return StreamEnd::Unreachable(error),
+        };
+        if response.status() != http::StatusCode::OK {
+            return StreamEnd::Refused(response.status());
+        }
+        tracing::info!(catalog = %url, "connected to the catalog");
+        self.metrics.catalog_connected(true);
+        self.connection.pass();
+        let mut stream = response.into_body();
+        let mut parser = sse::Parser::new(EVENT_BYTES_MAX);
+        loop {
+            let chunk = match time::timeout(SILENCE_MAX, stream.frame()).await {
+                Err(_) => return StreamEnd::Silent,
+                Ok(None) => return StreamEnd::Closed,
+                Ok(Some(Err(error))) => return StreamEnd::Broken(error.into()),
+                Ok(Some(Ok(frame))) => frame.into_data().unwrap_or_default(),
+            };
+            if let Err(end) = self.take_in(&mut parser, chunk, position).await {
+                return end;
+            }
+        }
+    }
+
+    async fn take_in(
+        &self,
+        parser: &mut sse::Parser,
+        chunk: Bytes,
+        position: &mut Option<Revision>,
+    ) -> Result<(), StreamEnd> {
+        for event in parser.feed(&chunk).map_err(StreamEnd::TooLong)? {
+            let Some(decoded) = decode::event(&event).map_err(StreamEnd::Nonsense)? else {
+                continue;
+            };
+            let update = Update::Catalog {
+                change: decoded.change,
+                refusals: decoded.refusals,
+            };
+            // The queue is bounded: while the applier is busy, the stream waits in its socket.
+            if self.updates.send(update).await.is_err() {
+                return Err(StreamEnd::Stopping);
+            }
+            *position = Some(decoded.revision);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_base_urls_are_taken() {
+        for good in [
+            "http://127.0.0.1:5001",
+            "http://catalog:5001/",
+            "http://[::1]:1",
+        ] {
+            assert!(good.parse::<CatalogUrl>().is_ok(), "{good}");
+        }
+        for bad in [
+            "127.0.0.1:5001",
+            "https://x:1",
+            "http://x/y",
+            "http://u:p@x",
+            "http://x?y",
+            "",
+        ] {
+            assert!(bad.parse::<CatalogUrl>().is_err(), "{bad}");
+        }
+    }
+}

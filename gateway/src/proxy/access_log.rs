@@ -1,0 +1,59 @@
+//! The end of a request: one event, and the counters.
+
+use http::header;
+use pingora_error::Error;
+use pingora_proxy::Session;
+
+use super::{Context, GatewayProxy};
+use crate::error::{CLIENT_CLOSED_REQUEST, GatewayError};
+
+/// Accounts for a finished request.
+pub(super) fn finish(
+    session: &mut Session,
+    error: Option<&Error>,
+    ctx: &mut Context,
+    proxy: &GatewayProxy,
+) {
+    let took = ctx.started.elapsed();
+    let written = session
+        .response_written()
+        .map(|response| response.status.as_u16());
+    let status = match (written, &ctx.rejected) {
+        (Some(status), _) => status,
+        (None, _) => CLIENT_CLOSED_REQUEST,
+    };
+    let route = ctx.route.as_deref();
+    let counters = route.map_or(&*proxy.unmatched, |route| route.metrics());
+    let request = session.req_header();
+    counters.observe(&request.method, status, took);
+    if let Some(rejected) = &ctx.rejected {
+        proxy.metrics.rejected(rejected.reason());
+    }
+    let attempt = ctx.attempt.take();
+    if let (Some(attempt), Some(pool)) = (&attempt, &ctx.pool) {
+        pool.metrics().exchanged(attempt.started.elapsed());
+    }
+    if !tracing::enabled!(target: "access", tracing::Level::INFO) {
+        return;
+    }
+    tracing::event!(
+        target: "access",
+        tracing::Level::INFO,
+        http.method = request.method.as_str(),
+        http.host = request.headers.get(header::HOST).and_then(|host| host.to_str().ok()),
+        http.path = request.uri.path(),
+        http.route = route.map(|route| route.name()),
+        http.status = status,
+        http.bytes_received = session.body_bytes_read(),
+        http.bytes_sent = session.body_bytes_sent(),
+        service = ctx.pool.as_ref().map(|pool| pool.service().as_str()),
+        endpoint = attempt.map(|attempt| tracing::field::display(attempt.in_flight.endpoint().address())),
+        retries = ctx.attempts.saturating_sub(1),
+        duration_ms = took.as_secs_f64() * 1_000.0,
+        reason = ctx.rejected.as_ref().map(|error: &GatewayError| error.reason().0),
+        cut = error.is_some() && written.is_some(),
+        request.id = ctx.request_id.as_ref().map(|id| id.as_str()),
+        client.address = session.client_addr().map(tracing::field::display),
+        "request"
+    );
+}

@@ -1,0 +1,101 @@
+//! Whether a request makes sense and where it goes. Everything a request needs from the snapshot is taken here, in one load.
+
+use std::time::Instant;
+
+use http::{Version, header};
+use pingora_http::RequestHeader;
+use pingora_proxy::Session;
+use service_kit::http::RequestId;
+
+use super::Context;
+use crate::{
+    error::GatewayError,
+    route::{NoRoute, RequestHost, RequestPath, RequestView, Target},
+    snapshot::Live,
+    upstream::NoEndpoint,
+};
+
+/// Reads the request, finds its route and its pool, and puts them into the context.
+///
+/// # Errors
+/// The reason for which the gateway has to answer itself.
+pub(super) fn admit(session: &Session, live: &Live, ctx: &mut Context) -> Result<(), GatewayError> {
+    let header = session.req_header();
+    ctx.request_id = Some(RequestId::from_headers(&header.headers));
+    check_framing(header)?;
+    let host = RequestHost::parse(authority(header)?)
+        .ok_or(GatewayError::Malformed("the host is not valid"))?;
+    let path = RequestPath::parse(header.uri.path())?;
+    let view = RequestView {
+        host: host.as_str(),
+        path: path.as_str(),
+        method: &header.method,
+        headers: &header.headers,
+    };
+
+    let snapshot = live.load();
+    ctx.revision = snapshot.revision();
+    let route = snapshot
+        .routes()
+        .find(&view)
+        .map_err(|no_route| match no_route {
+            NoRoute::NotFound => GatewayError::NoRoute,
+            NoRoute::MethodNotAllowed(allowed) => GatewayError::MethodNotAllowed(allowed),
+        })?;
+    ctx.upstream_target = upstream_target(header, route.upstream_path(path.as_str()));
+    ctx.route = Some(route.clone());
+    let Target::Service(service) = route.target() else {
+        return Ok(());
+    };
+    let pool = snapshot
+        .pool(service)
+        .ok_or_else(|| GatewayError::NoEndpoint {
+            service: service.to_string(),
+            why: NoEndpoint::Empty,
+        })?;
+    let policy = pool.policy();
+    pool.budget().deposit(policy.retry.budget_percent);
+    ctx.upgrade = session.is_upgrade_req();
+    ctx.deadline = (!ctx.upgrade).then(|| Instant::now() + policy.timeouts.total.get());
+    ctx.pool = Some(pool.clone());
+    Ok(())
+}
+
+/// Refuses what proxies and services are known to read differently (RFC 9112 §6.3, §11.2).
+fn check_framing(header: &RequestHeader) -> Result<(), GatewayError> {
+    let headers = &header.headers;
+    if headers.contains_key(header::TRANSFER_ENCODING)
+        && headers.contains_key(header::CONTENT_LENGTH)
+    {
+        return Err(GatewayError::Malformed(
+            "it has both Transfer-Encoding and Content-Length",
+        ));
+    }
+    if !header.raw_path_is_utf8() {
+        return Err(GatewayError::Malformed("the request target is not UTF-8"));
+    }
+    Ok(())
+}
+
+/// `:authority` of HTTP/2, else the `Host` field; RFC 9112 §3.2 demands one in HTTP/1.1.
+fn authority(header: &RequestHeader) -> Result<&str, GatewayError> {
+    if let Some(authority) = header.uri.authority() {
+        return Ok(authority.as_str());
+    }
+    match header.headers.get(header::HOST) {
+        Some(host) => host
+            .to_str()
+            .map_err(|_| GatewayError::Malformed("the host is not valid")),
+        None if header.version < Version::HTTP_11 => Ok(""),
+        None => Err(GatewayError::Malformed("it has no Host")),
+    }
+}
+
+/// Path and query for the service; none when they are what the client sent, in origin form.
+fn upstream_target(header: &RequestHeader, path: &str) -> Option<String> {
+    let target = match header.uri.query() {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    };
+    (target.as_bytes() != header.raw_path()).then_some(target)
+}

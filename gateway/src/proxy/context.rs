@@ -1,0 +1,79 @@
+//! What is known about one request. Holds `Arc`s out of the snapshot, never the snapshot's guard, so that a swap does not change
+//! a request midway and an old snapshot dies with its last request.
+
+use std::{sync::Arc, time::Instant};
+
+use catalog_api::Revision;
+use service_kit::http::RequestId;
+
+use super::drain::Exchange;
+use crate::{
+    error::GatewayError,
+    route::Route,
+    upstream::{InFlight, Pool, Tried},
+};
+
+/// State of one request, from its header to its log event.
+pub struct Context {
+    /// When the header had been read.
+    pub started: Instant,
+    /// Identity in logs, problems and towards the service.
+    pub request_id: Option<RequestId>,
+    /// The route taken.
+    pub route: Option<Arc<Route>>,
+    /// The pool behind it.
+    pub pool: Option<Arc<Pool>>,
+    /// Path and query for the service, when they differ from the client's.
+    pub upstream_target: Option<String>,
+    /// Revision of the snapshot that decided.
+    pub revision: Revision,
+    /// The endpoint that has the request now.
+    pub attempt: Option<Attempt>,
+    /// Attempts begun.
+    pub attempts: u8,
+    /// Addresses that failed.
+    pub tried: Tried,
+    /// When the exchange must be over; none for tunnels.
+    pub deadline: Option<Instant>,
+    /// Whether the client asks for a tunnel.
+    pub upgrade: bool,
+    /// The last failure was on a connection that had been used before: its closing says nothing about the endpoint.
+    pub failed_on_reused: bool,
+    /// Why the gateway answers itself.
+    pub failure: Option<GatewayError>,
+    /// What was decided to be answered, for the log.
+    pub rejected: Option<GatewayError>,
+    _exchange: Exchange,
+}
+
+/// One try at one endpoint.
+pub struct Attempt {
+    /// Counts the request on the endpoint.
+    pub in_flight: InFlight,
+    /// When it was chosen.
+    pub started: Instant,
+}
+
+// === impl Context ===
+
+impl Context {
+    pub(super) fn new(exchange: Exchange) -> Self {
+        Self {
+            started: Instant::now(),
+            request_id: None,
+            route: None,
+            pool: None,
+            upstream_target: None,
+            revision: Revision::default(),
+            attempt: None,
+            attempts: 0,
+            tried: Tried::default(),
+            deadline: None,
+            upgrade: false,
+            failed_on_reused: false,
+            failure: None,
+            rejected: None,
+            _exchange: exchange,
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Answers of the gateway itself.
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode, header};
+use pingora_error::Result;
+use pingora_http::ResponseHeader;
+use pingora_proxy::Session;
+use service_kit::{metrics::Metrics, problem::Problem};
+
+use super::Context;
+use crate::{
+    error::{CLIENT_CLOSED_REQUEST, GatewayError},
+    metrics::GatewayMetrics,
+};
+
+/// Answers before anything was sent to a service. The connection stays open unless its framing is in doubt.
+pub(super) async fn refuse(
+    session: &mut Session,
+    ctx: &mut Context,
+    error: GatewayError,
+) -> Result<()> {
+    let Some(problem) = error.problem() else {
+        return Ok(());
+    };
+    if error.closes_connection() || session.is_process_shutting_down() {
+        session.set_keepalive(None);
+    }
+    ctx.rejected = Some(error);
+    let body = described(problem.clone(), ctx).to_json();
+    write(
+        session,
+        ctx,
+        problem.status(),
+        Problem::CONTENT_TYPE,
+        problem.headers(),
+        body,
+    )
+    .await
+}
+
+/// Answers in place of a service that failed. Answers the status for the log.
+pub(super) async fn fail(session: &mut Session, ctx: &mut Context, error: GatewayError) -> u16 {
+    let problem = error.problem();
+    ctx.rejected = Some(error);
+    let Some(problem) = problem else {
+        return CLIENT_CLOSED_REQUEST;
+    };
+    let status = problem.status();
+    // With a part of the service's answer on the wire, breaking off is the only honest end.
+    if session.response_written().is_none() {
+        // Pingora does not use the connection again after a failed exchange; the answer has to say so.
+        session.set_keepalive(None);
+        let body = described(problem.clone(), ctx).to_json();
+        if let Err(error) = write(
+            session,
+            ctx,
+            status,
+            Problem::CONTENT_TYPE,
+            problem.headers(),
+            body,
+        )
+        .await
+        {
+            tracing::debug!(%error, "the client did not take the answer");
+        }
+    }
+    status.as_u16()
+}
+
+/// Answers with the gateway's metrics.
+pub(super) async fn metrics(
+    session: &mut Session,
+    ctx: &Context,
+    metrics: &GatewayMetrics,
+) -> Result<()> {
+    let text = metrics.encode();
+    write(
+        session,
+        ctx,
+        StatusCode::OK,
+        Metrics::CONTENT_TYPE,
+        &HeaderMap::new(),
+        text.into(),
+    )
+    .await
+}
+
+fn described(problem: Problem, ctx: &Context) -> Problem {
+    match &ctx.request_id {
+        Some(id) => problem.instance(id.as_str()),
+        None => problem,
+    }
+}
+
+async fn write(
+    session: &mut Session,
+    ctx: &Context,
+    status: StatusCode,
+    content_type: &str,
+    headers: &HeaderMap,
+    body: Bytes,
+) -> Result<()> {
+    let mut response = ResponseHeader::build(status, Some(headers.len() + 4))?;
+    response.insert_header(header::CONTENT_TYPE, content_type)?;
+    response.insert_header(header::CONTENT_LENGTH, body.len())?;
+    response.insert_header(header::CACHE_CONTROL, "no-store")?;
+    for (name, value) in headers {
+        response.insert_header(name, value)?;
+    }
+    if let Some(id) = &ctx.request_id {
+        response.insert_header("x-request-id", id.header())?;
+    }
+    session
+        .write_response_header(Box::new(response), false)
+        .await?;
+    session.write_response_body(Some(body), true).await
+}

@@ -1,0 +1,145 @@
+//! Choosing an endpoint for an attempt, and whether a failed one is followed by another.
+//!
+//! Safe means: the request has not been passed on (no connection), or it is idempotent, its body can be sent again and nothing of
+//! an answer has reached the client. Every retry is paid for from the service's budget.
+
+use std::time::{Duration, Instant};
+
+use pingora_core::upstreams::peer::HttpPeer;
+use pingora_error::{Error, ErrorSource};
+use pingora_proxy::Session;
+
+use super::{Context, context::Attempt};
+use crate::{
+    error::GatewayError,
+    upstream::{HealthChecker, NoEndpoint, Pool, Tried},
+};
+
+/// Idle time after which a connection to an endpoint is not used again. Below the shortest keep-alive time that is common among
+/// servers (Node.js: 5 s), so that a request does not meet a connection that is being closed.
+const UPSTREAM_IDLE_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// Picks an endpoint and describes how to talk to it.
+pub(super) fn next_attempt(ctx: &mut Context) -> Result<HttpPeer, GatewayError> {
+    let pool = ctx.pool.clone().ok_or(GatewayError::Internal)?;
+    let now = Instant::now();
+    let left = match ctx
+        .deadline
+        .map(|deadline| deadline.saturating_duration_since(now))
+    {
+        Some(Duration::ZERO) => return Err(GatewayError::DeadlineExceeded),
+        left => left,
+    };
+    let mut picked = pool.pick(&ctx.tried);
+    if picked.as_ref().err() == Some(&NoEndpoint::AllTried) && ctx.failed_on_reused {
+        // The connections were stale, not the endpoints: they get a second chance, within the same number of attempts.
+        ctx.tried = Tried::default();
+        picked = pool.pick(&ctx.tried);
+    }
+    let in_flight = picked.map_err(|why| GatewayError::NoEndpoint {
+        service: pool.service().to_string(),
+        why,
+    })?;
+    ctx.attempts += 1;
+    if ctx.attempts > 1 {
+        pool.metrics().retried();
+    }
+    let peer = peer(&pool, in_flight.endpoint().address(), left);
+    ctx.attempt = Some(Attempt {
+        in_flight,
+        started: now,
+    });
+    Ok(peer)
+}
+
+fn peer(pool: &Pool, address: std::net::SocketAddr, left: Option<Duration>) -> HttpPeer {
+    let timeouts = &pool.policy().timeouts;
+    let mut peer = HttpPeer::new(address, false, String::new());
+    let within = |timeout: Duration| left.map_or(timeout, |left| left.min(timeout));
+    let options = &mut peer.options;
+    options.connection_timeout = Some(within(timeouts.connect.get()));
+    options.total_connection_timeout = options.connection_timeout;
+    options.idle_timeout = Some(UPSTREAM_IDLE_TIMEOUT);
+    // A tunnel has no total time and may be silent; its ends are watched by the client's idle timeout.
+    if left.is_some() {
+        options.read_timeout = Some(within(timeouts.read.get()));
+        options.write_timeout = options.read_timeout;
+    }
+    peer
+}
+
+/// No connection: nothing was passed on, so any request may be tried elsewhere.
+pub(super) fn after_connect_failure(
+    ctx: &mut Context,
+    error: &Error,
+    checker: &HealthChecker,
+) -> bool {
+    blame(ctx, error, checker);
+    ctx.failed_on_reused = false;
+    ctx.failure = Some(GatewayError::from_pingora(error));
+    may_try_again(ctx)
+}
+
+/// The exchange broke off.
+pub(super) fn after_exchange_failure(
+    session: &Session,
+    ctx: &mut Context,
+    error: &Error,
+    reused: bool,
+    checker: &HealthChecker,
+) -> bool {
+    if error.esource() != &ErrorSource::Upstream {
+        return false;
+    }
+    ctx.failed_on_reused = reused;
+    ctx.failure = Some(match GatewayError::from_pingora(error) {
+        // The last stretch before the deadline is read with what was left of it.
+        GatewayError::UpstreamTimeout
+            if ctx
+                .deadline
+                .is_some_and(|deadline| Instant::now() >= deadline) =>
+        {
+            GatewayError::DeadlineExceeded
+        }
+        failure => failure,
+    });
+    if reused {
+        recheck(ctx);
+    } else {
+        blame(ctx, error, checker);
+    }
+    let replayable =
+        session.req_header().method.is_idempotent() && !session.as_ref().retry_buffer_truncated();
+    let untouched = session.response_written().is_none();
+    replayable && untouched && !ctx.upgrade && may_try_again(ctx)
+}
+
+/// Counts the failure against the endpoint.
+fn blame(ctx: &mut Context, error: &Error, checker: &HealthChecker) {
+    if let Some(attempt) = ctx.attempt.take() {
+        let endpoint = attempt.in_flight.endpoint();
+        ctx.tried.add(endpoint.address());
+        if let Some(transition) = endpoint.suspect() {
+            checker.report(endpoint, transition, error.etype().as_str());
+        }
+    }
+}
+
+/// A kept connection was closed, which servers may do at any time. No failure, but worth a look.
+fn recheck(ctx: &mut Context) {
+    if let Some(attempt) = ctx.attempt.take() {
+        let endpoint = attempt.in_flight.endpoint();
+        ctx.tried.add(endpoint.address());
+        endpoint.suspicion().notify_one();
+    }
+}
+
+fn may_try_again(ctx: &Context) -> bool {
+    let in_time = ctx
+        .deadline
+        .is_none_or(|deadline| Instant::now() < deadline);
+    let Some(pool) = &ctx.pool else {
+        return false;
+    };
+    in_time && ctx.attempts < pool.policy().retry.attempts && pool.budget().withdraw()
+}

@@ -1,0 +1,22 @@
+//! Where requests go: pools of endpoints per service, how one is picked, and what is known about each.
+//!
+//! A [`Pool`] is part of a snapshot and dies with it. An [`Endpoint`] outlives snapshots: health and load belong to the address
+//! that has them, not to the configuration that mentions it.
+
+mod balance;
+mod budget;
+mod check;
+mod endpoint;
+mod least_request;
+mod pool;
+mod registry;
+mod round_robin;
+
+pub use balance::Balancer;
+pub use budget::RetryBudget;
+pub use check::HealthChecker;
+pub use endpoint::{Endpoint, EndpointKey, Health, InFlight, ProbeKey, Transition};
+pub use least_request::LeastRequest;
+pub use pool::{Carried, Member, NoEndpoint, Pool, Tried};
+pub use registry::Endpoints;
+pub use round_robin::RoundRobin;

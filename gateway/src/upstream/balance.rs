@@ -1,0 +1,86 @@
+//! The seam between a pool and the way it chooses, on pingora-load-balancing's own selection traits.
+//!
+//! Its `LoadBalancer::select` is not used: it hashes and clones a backend per request and keeps health per (address, weight),
+//! so that a change of weight would forget it. Here a selection yields candidates in its order and the pool takes the first
+//! one that may be used.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use catalog_api::Balance;
+use pingora_core::protocols::l4::socket::SocketAddr;
+use pingora_load_balancing::{
+    Backend, Extensions,
+    selection::{BackendIter, BackendSelection},
+};
+
+use super::{Endpoint, LeastRequest, RoundRobin};
+
+/// A way of choosing, fixed when the pool is built.
+pub struct Balancer(Box<dyn Candidates>);
+
+/// One object-safe face for every [`BackendSelection`], so that the policy is matched once and not at each use.
+trait Candidates: Send + Sync {
+    fn first(&self, usable: &dyn Fn(&Endpoint) -> bool) -> Option<Arc<Endpoint>>;
+}
+
+// === impl Balancer ===
+
+impl Balancer {
+    /// Prepares the choice among endpoints with their weights (1 and more). Addresses must be distinct.
+    pub fn new(balance: Balance, endpoints: &[(Arc<Endpoint>, usize)]) -> Self {
+        let backends: BTreeSet<Backend> = endpoints
+            .iter()
+            .map(|(endpoint, weight)| backend(endpoint, *weight))
+            .collect();
+        Self(match balance {
+            Balance::RoundRobin => Box::new(Arc::new(RoundRobin::build(&backends))),
+            Balance::LeastRequest => Box::new(Arc::new(LeastRequest::build(&backends))),
+        })
+    }
+
+    /// The first candidate that may be used.
+    pub fn first(&self, usable: impl Fn(&Endpoint) -> bool) -> Option<Arc<Endpoint>> {
+        self.0.first(&usable)
+    }
+}
+
+impl std::fmt::Debug for Balancer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Balancer")
+    }
+}
+
+// === impl Candidates ===
+
+impl<S> Candidates for Arc<S>
+where
+    S: BackendSelection + Send + Sync,
+    S::Iter: BackendIter,
+{
+    fn first(&self, usable: &dyn Fn(&Endpoint) -> bool) -> Option<Arc<Endpoint>> {
+        let mut candidates = self.iter(&[]);
+        while let Some(candidate) = candidates.next() {
+            if let Some(endpoint) = endpoint_of(candidate)
+                && usable(endpoint)
+            {
+                return Some(Arc::clone(endpoint));
+            }
+        }
+        None
+    }
+}
+
+fn backend(endpoint: &Arc<Endpoint>, weight: usize) -> Backend {
+    let mut ext = Extensions::new();
+    ext.insert(Arc::clone(endpoint));
+    Backend {
+        addr: SocketAddr::Inet(endpoint.address()),
+        weight,
+        ext,
+    }
+}
+
+/// The endpoint that a backend stands for.
+pub(super) fn endpoint_of(backend: &Backend) -> Option<&Arc<Endpoint>> {
+    backend.ext.get()
+}

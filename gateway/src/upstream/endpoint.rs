@@ -1,0 +1,297 @@
+//! One address of one service: what is known about it, whoever configures it.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+use arc_swap::ArcSwap;
+use catalog_api::{HealthCheck, Probe, ServiceName};
+use tokio::{sync::Notify, task::AbortHandle};
+
+/// What makes two mentions of an endpoint the same one. Weight, zone, thresholds and intervals are not part of it: changing them
+/// must not forget what is known.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct EndpointKey {
+    /// The service it belongs to.
+    pub service: ServiceName,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// What its health check asks; a different question has a different answer.
+    pub probe: ProbeKey,
+}
+
+/// A [`Probe`] as a hash key.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum ProbeKey {
+    /// `GET` of this path.
+    Http(String),
+    /// A connection.
+    Tcp,
+}
+
+/// Health, load and identity of one address.
+#[derive(Debug)]
+pub struct Endpoint {
+    key: EndpointKey,
+    check: ArcSwap<HealthCheck>,
+    /// [`Health`] in the low byte, length of the streak that speaks against it above.
+    judgement: AtomicU32,
+    in_flight: AtomicU32,
+    suspicion: Arc<Notify>,
+    checker: OnceLock<AbortHandle>,
+}
+
+/// Whether an endpoint may get requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// Not probed yet.
+    Unknown,
+    /// In rotation.
+    Healthy,
+    /// Out of rotation.
+    Unhealthy,
+}
+
+/// A change of health.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transition {
+    /// Health before.
+    pub from: Health,
+    /// Health now.
+    pub to: Health,
+}
+
+/// A request on its way to an endpoint. Dropping it is what ends the count, so it cannot be forgotten.
+#[derive(Debug)]
+pub struct InFlight(Arc<Endpoint>);
+
+const STREAK_SHIFT: u32 = 8;
+const HEALTH_MASK: u32 = 0xff;
+
+// === impl Endpoint ===
+
+impl Endpoint {
+    /// An endpoint nobody has probed yet.
+    pub fn new(key: EndpointKey, check: HealthCheck) -> Self {
+        Self {
+            key,
+            check: ArcSwap::from_pointee(check),
+            judgement: AtomicU32::new(Health::Unknown as u32),
+            in_flight: AtomicU32::new(0),
+            suspicion: Arc::default(),
+            checker: OnceLock::new(),
+        }
+    }
+
+    /// Its identity.
+    pub fn key(&self) -> &EndpointKey {
+        &self.key
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.key.address
+    }
+
+    /// How it is to be checked now.
+    pub fn check(&self) -> Arc<HealthCheck> {
+        self.check.load_full()
+    }
+
+    /// Changes how it is checked; what is known stays.
+    pub fn set_check(&self, check: &HealthCheck) {
+        if **self.check.load() != *check {
+            self.check.store(Arc::new(check.clone()));
+        }
+    }
+
+    /// Current health.
+    pub fn health(&self) -> Health {
+        Health::of(self.judgement.load(Ordering::Relaxed))
+    }
+
+    /// Requests that are with it now.
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Counts a request until the guard is dropped.
+    pub fn enter(self: &Arc<Self>) -> InFlight {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        InFlight(Arc::clone(self))
+    }
+
+    /// Takes in the outcome of a check. The first one decides at once; later ones need as many in a row as the policy says.
+    pub fn observe(&self, success: bool) -> Option<Transition> {
+        let check = self.check.load();
+        let judge = |judgement: u32| {
+            let (health, streak) = (Health::of(judgement), judgement >> STREAK_SHIFT);
+            let (verdict, needed) = match success {
+                true => (Health::Healthy, u32::from(check.healthy_after)),
+                false => (Health::Unhealthy, u32::from(check.unhealthy_after)),
+            };
+            if health == verdict {
+                health as u32
+            } else if health == Health::Unknown || streak + 1 >= needed {
+                verdict as u32
+            } else {
+                health as u32 | (streak + 1) << STREAK_SHIFT
+            }
+        };
+        let before =
+            match self
+                .judgement
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |judgement| {
+                    Some(judge(judgement))
+                }) {
+                Ok(before) | Err(before) => before,
+            };
+        let (from, to) = (Health::of(before), Health::of(judge(before)));
+        (from != to).then_some(Transition { from, to })
+    }
+
+    /// Tells that a request failed on it: counts as a failed check, and the next check runs now instead of in its turn.
+    pub fn suspect(&self) -> Option<Transition> {
+        let transition = self.observe(false);
+        self.suspicion.notify_one();
+        transition
+    }
+
+    /// What [`Endpoint::suspect`] rings. Shared, so that whoever waits for it does not keep the endpoint alive.
+    pub fn suspicion(&self) -> Arc<Notify> {
+        Arc::clone(&self.suspicion)
+    }
+
+    /// Ties the task that checks this endpoint to its life.
+    pub fn checked_by(&self, task: AbortHandle) {
+        if let Err(second) = self.checker.set(task) {
+            second.abort();
+        }
+    }
+}
+
+impl Drop for Endpoint {
+    fn drop(&mut self) {
+        if let Some(task) = self.checker.get() {
+            task.abort();
+        }
+    }
+}
+
+// === impl EndpointKey ===
+
+impl EndpointKey {
+    /// The identity of an address of a service under a probe.
+    pub fn new(service: ServiceName, address: SocketAddr, probe: &Probe) -> Self {
+        let probe = match probe {
+            Probe::Http { path } => ProbeKey::Http(path.clone()),
+            Probe::Tcp => ProbeKey::Tcp,
+        };
+        Self {
+            service,
+            address,
+            probe,
+        }
+    }
+}
+
+// === impl Health ===
+
+impl Health {
+    fn of(judgement: u32) -> Self {
+        match judgement & HEALTH_MASK {
+            1 => Self::Healthy,
+            2 => Self::Unhealthy,
+            _ => Self::Unknown,
+        }
+    }
+
+    /// The word in logs and on the admin API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Healthy => "healthy",
+            Self::Unhealthy => "unhealthy",
+        }
+    }
+}
+
+// === impl InFlight ===
+
+impl InFlight {
+    /// The endpoint that has the request.
+    pub fn endpoint(&self) -> &Arc<Endpoint> {
+        &self.0
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn endpoint(healthy_after: u8, unhealthy_after: u8) -> Endpoint {
+        let check = HealthCheck {
+            healthy_after,
+            unhealthy_after,
+            ..HealthCheck::default()
+        };
+        let key = EndpointKey::new(
+            "s".parse().unwrap(),
+            "127.0.0.1:1".parse().unwrap(),
+            &check.probe,
+        );
+        Endpoint::new(key, check)
+    }
+
+    #[test]
+    fn the_first_check_decides_and_later_ones_need_a_streak() {
+        let endpoint = endpoint(2, 3);
+        assert_eq!(endpoint.health(), Health::Unknown);
+        assert_eq!(endpoint.observe(true).map(|t| t.to), Some(Health::Healthy));
+        for success in [false, false, true, false, false] {
+            assert_eq!(endpoint.observe(success), None);
+        }
+        assert_eq!(
+            endpoint.observe(false).map(|t| t.to),
+            Some(Health::Unhealthy)
+        );
+        assert_eq!(endpoint.observe(true), None);
+        assert_eq!(endpoint.observe(true).map(|t| t.to), Some(Health::Healthy));
+    }
+
+    #[test]
+    fn changing_thresholds_keeps_what_is_known() {
+        let endpoint = endpoint(1, 3);
+        endpoint.observe(true);
+        endpoint.observe(false);
+        let stricter = HealthCheck {
+            unhealthy_after: 2,
+            ..(*endpoint.check()).clone()
+        };
+        endpoint.set_check(&stricter);
+        assert_eq!(endpoint.health(), Health::Healthy);
+        assert_eq!(
+            endpoint.observe(false).map(|t| t.to),
+            Some(Health::Unhealthy)
+        );
+    }
+
+    #[test]
+    fn a_request_counts_until_its_guard_is_gone() {
+        let endpoint = Arc::new(endpoint(1, 1));
+        let guards: Vec<_> = (0..3).map(|_| endpoint.enter()).collect();
+        assert_eq!(endpoint.in_flight(), 3);
+        drop(guards);
+        assert_eq!(endpoint.in_flight(), 0);
+    }
+}

@@ -1,0 +1,184 @@
+//! The endpoints of one service under one policy, as one snapshot has them.
+
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
+
+use catalog_api::{InstanceId, Policy, ServiceId, ServiceName, Status};
+
+use super::{Balancer, Endpoint, Health, InFlight, RetryBudget};
+use crate::metrics::ServiceMetrics;
+
+/// An immutable pool.
+#[derive(Debug)]
+pub struct Pool {
+    service: ServiceName,
+    id: ServiceId,
+    policy: Policy,
+    members: Box<[Member]>,
+    balancer: Balancer,
+    carried: Carried,
+}
+
+/// What a service keeps from one pool to the next.
+#[derive(Clone, Debug)]
+pub struct Carried {
+    /// Counters of the service, resolved once.
+    pub metrics: Arc<ServiceMetrics>,
+    /// What its retries have left.
+    pub budget: Arc<RetryBudget>,
+}
+
+/// An instance of the catalog with the endpoint that carries its state.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// Id of the instance in the catalog.
+    pub instance: InstanceId,
+    /// Share of the traffic.
+    pub weight: u16,
+    /// What the catalog says.
+    pub status: Status,
+    /// What the gateway knows.
+    pub endpoint: Arc<Endpoint>,
+}
+
+/// Addresses that this request has already failed on.
+#[derive(Debug, Default)]
+pub struct Tried(Vec<SocketAddr>);
+
+/// The service has nobody to send a request to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoEndpoint {
+    /// No instance may get requests.
+    Empty,
+    /// All that may are unhealthy.
+    AllUnhealthy,
+    /// All that are left have been tried by this request.
+    AllTried,
+}
+
+// === impl Pool ===
+
+impl Pool {
+    /// A pool of members. Those that the catalog takes out of traffic are kept for the admin API but never picked.
+    pub fn new(
+        service: ServiceName,
+        id: ServiceId,
+        policy: Policy,
+        members: Vec<Member>,
+        carried: Carried,
+    ) -> Self {
+        // Two instances on one address are one endpoint with both shares.
+        let mut shares: BTreeMap<SocketAddr, (Arc<Endpoint>, usize)> = BTreeMap::new();
+        for member in members.iter().filter(|member| member.is_eligible()) {
+            let share = shares
+                .entry(member.endpoint.address())
+                .or_insert_with(|| (Arc::clone(&member.endpoint), 0));
+            share.1 += usize::from(member.weight);
+        }
+        let eligible: Vec<_> = shares.into_values().collect();
+        Self {
+            balancer: Balancer::new(policy.balance, &eligible),
+            service,
+            id,
+            policy,
+            members: members.into(),
+            carried,
+        }
+    }
+
+    /// Name of the service.
+    pub fn service(&self) -> &ServiceName {
+        &self.service
+    }
+
+    /// Id of the service.
+    pub fn id(&self) -> ServiceId {
+        self.id
+    }
+
+    /// Rules of the service.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Every instance, also those out of traffic.
+    pub fn members(&self) -> &[Member] {
+        &self.members
+    }
+
+    /// What outlives this pool.
+    pub fn carried(&self) -> &Carried {
+        &self.carried
+    }
+
+    /// Counters of the service.
+    pub fn metrics(&self) -> &ServiceMetrics {
+        &self.carried.metrics
+    }
+
+    /// What its retries have left.
+    pub fn budget(&self) -> &RetryBudget {
+        &self.carried.budget
+    }
+
+    /// Chooses an endpoint and counts the request on it.
+    ///
+    /// Healthy ones first. When there is none, one that was never probed is better than an error: its first check is under way
+    /// and a failed connection is retried.
+    ///
+    /// # Errors
+    /// [`NoEndpoint`] says why there is nobody.
+    pub fn pick(&self, tried: &Tried) -> Result<InFlight, NoEndpoint> {
+        let untried = |health: Health| {
+            move |endpoint: &Endpoint| {
+                endpoint.health() == health && !tried.contains(endpoint.address())
+            }
+        };
+        self.balancer
+            .first(untried(Health::Healthy))
+            .or_else(|| self.balancer.first(untried(Health::Unknown)))
+            .map(|endpoint| endpoint.enter())
+            .ok_or_else(|| self.why_nobody())
+    }
+
+    fn why_nobody(&self) -> NoEndpoint {
+        let mut eligible = self
+            .members
+            .iter()
+            .filter(|member| member.is_eligible())
+            .peekable();
+        if eligible.peek().is_none() {
+            NoEndpoint::Empty
+        } else if eligible.all(|member| member.endpoint.health() == Health::Unhealthy) {
+            NoEndpoint::AllUnhealthy
+        } else {
+            NoEndpoint::AllTried
+        }
+    }
+}
+
+// === impl Member ===
+
+impl Member {
+    /// Whether the catalog lets it have requests.
+    pub fn is_eligible(&self) -> bool {
+        matches!(self.status, Status::Passing | Status::Suspect)
+    }
+}
+
+// === impl Tried ===
+
+impl Tried {
+    /// Remembers a failure.
+    pub fn add(&mut self, address: SocketAddr) {
+        self.0.push(address);
+    }
+
+    /// How many attempts have failed.
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    fn contains(&self, address: SocketAddr) -> bool {
+        self.0.contains(&address)
+    }
+}

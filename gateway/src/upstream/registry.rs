@@ -1,0 +1,52 @@
+//! Endpoints by identity, so that a new snapshot finds the ones that are already known.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Weak},
+};
+
+use catalog_api::HealthCheck;
+
+use super::{Endpoint, EndpointKey, HealthChecker};
+
+/// Every endpoint that some pool or request still holds. Owned by the one task that builds snapshots, so it needs no lock.
+pub struct Endpoints {
+    known: HashMap<EndpointKey, Weak<Endpoint>>,
+    checker: Option<Arc<HealthChecker>>,
+    /// Size at which dead entries are swept out next.
+    sweep_at: usize,
+}
+
+/// Fewest entries worth a sweep.
+const SWEEP_MIN: usize = 64;
+
+// === impl Endpoints ===
+
+impl Endpoints {
+    /// An empty registry. Without a checker, endpoints keep the health they are told (for tests of pure parts).
+    pub fn new(checker: Option<Arc<HealthChecker>>) -> Self {
+        Self {
+            known: HashMap::new(),
+            checker,
+            sweep_at: SWEEP_MIN,
+        }
+    }
+
+    /// The endpoint of this identity, with everything known about it, or a new one whose first check starts now.
+    pub fn intern(&mut self, key: EndpointKey, check: &HealthCheck) -> Arc<Endpoint> {
+        if let Some(endpoint) = self.known.get(&key).and_then(Weak::upgrade) {
+            endpoint.set_check(check);
+            return endpoint;
+        }
+        let endpoint = Arc::new(Endpoint::new(key.clone(), check.clone()));
+        if let Some(checker) = &self.checker {
+            checker.watch(&endpoint);
+        }
+        self.known.insert(key, Arc::downgrade(&endpoint));
+        if self.known.len() >= self.sweep_at {
+            self.known.retain(|_, endpoint| endpoint.strong_count() > 0);
+            self.sweep_at = SWEEP_MIN.max(2 * self.known.len());
+        }
+        endpoint
+    }
+}
