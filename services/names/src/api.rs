@@ -13,7 +13,7 @@ use service_kit::{
 };
 
 use crate::{
-    Locale, Name, NameGenerator, Seed,
+    Generator, Locale, Name, Seed,
     metrics::NameMetrics,
     query::{Choice, Count},
     status::Status,
@@ -24,7 +24,7 @@ const X_INSTANCE: HeaderName = HeaderName::from_static("x-instance");
 
 /// One instance's share of the state; nothing in it changes, besides counters.
 pub(crate) struct Api {
-    names: NameGenerator,
+    names: Generator,
     instance: InstanceId,
     instance_header: HeaderValue,
     started: Instant,
@@ -65,7 +65,7 @@ impl Api {
         operations: Operations,
     ) -> Self {
         Self {
-            names: NameGenerator::new(),
+            names: Generator::new(),
             instance,
             instance_header,
             started,

@@ -20,7 +20,7 @@ pub struct Name {
 
 /// The lists of every locale, split once.
 #[derive(Clone, Debug)]
-pub struct Names {
+pub struct Generator {
     lists: [Lists; Locale::ALL.len()],
 }
 
@@ -33,9 +33,9 @@ impl Seed {
     }
 }
 
-// === impl Names ===
+// === impl Generator ===
 
-impl Names {
+impl Generator {
     /// Reads the lists.
     pub fn new() -> Self {
         Self {
@@ -58,7 +58,7 @@ impl Names {
     }
 }
 
-impl Default for Names {
+impl Default for Generator {
     fn default() -> Self {
         Self::new()
     }
@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn names_vary() {
-        let names = Names::new();
+        let names = Generator::new();
         for locale in Locale::ALL {
             let drawn: BTreeSet<String> = names
                 .from(Seed(1), locale)
@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn russian_family_names_agree_with_the_given_name() {
-        let names = Names::new();
+        let names = Generator::new();
         let feminine: BTreeSet<&str> = include_str!("../data/ru/given_female.txt")
             .lines()
             .collect();
@@ -119,7 +119,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_seed_gives_the_same_names_and_a_longer_answer_begins_like_a_shorter_one(seed: u64, short in 1_usize..50, more in 0_usize..50, locale in 0..Locale::ALL.len()) {
-            let names = Names::new();
+            let names = Generator::new();
             let draw = |count: usize| names.from(Seed(seed), Locale::ALL[locale]).take(count).collect::<Vec<Name>>();
             let (short, long) = (draw(short), draw(short + more));
             prop_assert_eq!(&long[..short.len()], &short[..]);

@@ -20,6 +20,6 @@ mod random;
 mod status;
 
 pub use config::{Config, PROGRAM, SETTINGS, service_spec};
-pub use generator::{Name, Names as NameGenerator, Seed};
+pub use generator::{Generator, Name, Seed};
 pub use locale::Locale;
 pub use server::{Names, Running, StartError};
