@@ -1,1 +1,30 @@
-//! catalog
+//! The service catalog: which services there are, where their instances run, and who is told when that changes.
+//!
+//! The journey of a write: [`api`] checks the token and parses, `registry` decides whether the store must be asked at all, the
+//! store commits it with the next revision, `follower` sees the new head, reads what changed, builds the next immutable
+//! `snapshot` and publishes it through `state`; watchers wake up, and the answer goes out when its revision is published.
+//! Reads never touch the store: they load the snapshot and send bytes that were encoded once.
+//!
+//! Leases live in memory only (`lease`): a renewal is no write. [`app`] puts everything together; there are no globals, so any
+//! number of catalogs can run in one process.
+
+mod api;
+pub mod app;
+mod auth;
+pub mod config;
+mod follower;
+mod journal;
+mod lease;
+mod metrics;
+mod presence;
+mod problem;
+mod registry;
+mod snapshot;
+mod state;
+mod store;
+pub mod token;
+mod watch;
+
+pub use app::{Catalog, Running, StartError};
+pub use config::{Config, PROGRAM, SETTINGS};
+pub use token::TokenError;

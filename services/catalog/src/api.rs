@@ -1,0 +1,107 @@
+//! The HTTP interface: routes, and what every answer of a kind has in common. One file per resource below.
+
+mod conditional;
+mod information;
+mod instances;
+mod parameters;
+mod services;
+mod watch;
+
+use std::sync::Arc;
+
+use catalog_api::Revision;
+use http::{HeaderName, HeaderValue, Method, header};
+use service_kit::{
+    http::{Application, Call, Response},
+    problem::Problem,
+    readiness::Readiness,
+    secret::Secret,
+};
+
+use crate::{registry::Registry, state::Live, watch::Watchers};
+
+/// Longest body of a write, in bytes.
+const BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// Says at which revision a write is in effect.
+const X_CATALOG_REVISION: HeaderName = HeaderName::from_static("x-catalog-revision");
+
+/// The catalog behind its HTTP interface.
+pub(crate) struct Api {
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) live: Arc<Live>,
+    pub(crate) token: Secret,
+    pub(crate) watchers: Watchers,
+    pub(crate) readiness: Readiness,
+}
+
+/// Its routes by name.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Endpoint {
+    Information,
+    List,
+    Read,
+    Watch,
+    Create,
+    Put,
+    Delete,
+    PutInstance,
+    DeleteInstance,
+}
+
+type Answer = Result<Response, Problem>;
+
+// === impl Api ===
+
+impl Application for Api {
+    type Endpoint = Endpoint;
+
+    fn routes() -> Vec<(Method, &'static str, Endpoint)> {
+        const INSTANCE: &str = "/services/{id}/instances/{instance}";
+        vec![
+            (Method::GET, "/", Endpoint::Information),
+            (Method::GET, "/services", Endpoint::List),
+            (Method::POST, "/services", Endpoint::Create),
+            (Method::GET, "/services/watch", Endpoint::Watch),
+            (Method::GET, "/services/{id}", Endpoint::Read),
+            (Method::PUT, "/services/{id}", Endpoint::Put),
+            (Method::DELETE, "/services/{id}", Endpoint::Delete),
+            (Method::PUT, INSTANCE, Endpoint::PutInstance),
+            (Method::DELETE, INSTANCE, Endpoint::DeleteInstance),
+        ]
+    }
+
+    async fn respond(&self, call: Call<Endpoint>) -> Answer {
+        match call.endpoint {
+            Endpoint::Information => Ok(self.information()),
+            Endpoint::List => self.list(&call),
+            Endpoint::Read => self.read(&call),
+            Endpoint::Watch => self.watch(&call),
+            Endpoint::Create => self.create(call).await,
+            Endpoint::Put => self.put(call).await,
+            Endpoint::Delete => self.delete(&call).await,
+            Endpoint::PutInstance => self.put_instance(call).await,
+            Endpoint::DeleteInstance => self.delete_instance(&call).await,
+        }
+    }
+
+    fn health(&self) -> serde_json::Value {
+        self.condition()
+    }
+}
+
+fn insert(response: &mut Response, name: HeaderName, value: &str) {
+    // What we put into headers is digits, names and ids: ASCII without control characters.
+    if let Ok(value) = HeaderValue::from_str(value) {
+        response.headers_mut().insert(name, value);
+    }
+}
+
+/// Marks the answer to a write.
+fn written(mut response: Response, catalog: Revision, service: Option<Revision>) -> Response {
+    insert(&mut response, X_CATALOG_REVISION, &catalog.to_string());
+    if let Some(revision) = service {
+        insert(&mut response, header::ETAG, &conditional::tag(revision));
+    }
+    response
+}

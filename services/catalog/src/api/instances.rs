@@ -1,0 +1,66 @@
+//! Instances: registered, renewed, taken out.
+
+use catalog_api::InstanceSpec;
+use database::Outcome;
+use http::{StatusCode, header};
+use service_kit::{
+    http::{Call, Response, body},
+    problem::Problem,
+};
+
+use super::{Answer, Api, BODY_BYTES_MAX, Endpoint, conditional, insert, parameters, written};
+use crate::{auth::authorize, problem};
+
+impl Api {
+    /// `PUT /services/{id}/instances/{instance}`. The answer is the instance, not its service: renewals are many.
+    pub(super) async fn put_instance(&self, call: Call<Endpoint>) -> Answer {
+        authorize(&call, &self.token)?;
+        parameters::query(&call, &[])?;
+        let target = parameters::target(&call)?;
+        let id = parameters::instance(&call)?;
+        let expect = conditional::expectation(call.request.headers())?;
+        let spec: InstanceSpec = body::read_json(call.request, BODY_BYTES_MAX).await?;
+        let registered = self
+            .registry
+            .put_instance(target, id.clone(), spec, expect)
+            .await
+            .map_err(problem::from_write)?;
+        let service = &registered.service;
+        let instance = service
+            .instances
+            .iter()
+            .find(|instance| instance.id == id)
+            .ok_or_else(Problem::internal)?;
+        let status = match registered.outcome {
+            Outcome::Created => StatusCode::CREATED,
+            _ => StatusCode::OK,
+        };
+        let mut response = body::json(status, instance);
+        if registered.outcome == Outcome::Created {
+            let location = format!("/services/{}/instances/{id}", service.id);
+            insert(&mut response, header::LOCATION, &location);
+        }
+        Ok(written(
+            response,
+            registered.revision,
+            Some(service.revision),
+        ))
+    }
+
+    /// `DELETE /services/{id}/instances/{instance}`.
+    pub(super) async fn delete_instance(&self, call: &Call<Endpoint>) -> Answer {
+        authorize(call, &self.token)?;
+        parameters::query(call, &[])?;
+        let target = parameters::target(call)?;
+        let id = parameters::instance(call)?;
+        let expect = conditional::expectation(call.request.headers())?;
+        let committed = self
+            .registry
+            .delete_instance(target, id, expect)
+            .await
+            .map_err(problem::from_write)?;
+        let mut response = Response::new(body::empty());
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        Ok(written(response, committed.revision, None))
+    }
+}

@@ -1,0 +1,116 @@
+//! Services: read from the snapshot, written through the registry.
+
+use std::sync::Arc;
+
+use catalog_api::{Service, ServiceSpec};
+use database::{Command, Committed, Outcome};
+use http::{StatusCode, header};
+use service_kit::{
+    http::{Call, Response, body},
+    problem::Problem,
+};
+
+use super::{Answer, Api, BODY_BYTES_MAX, Endpoint, conditional, insert, parameters, written};
+use crate::{auth::authorize, problem};
+
+impl Api {
+    /// `GET /services`.
+    pub(super) fn list(&self, call: &Call<Endpoint>) -> Answer {
+        parameters::query(call, &[])?;
+        let snapshot = self.live.load();
+        conditional::tagged(call.request.headers(), snapshot.revision(), || {
+            body::json_bytes(StatusCode::OK, snapshot.list())
+        })
+    }
+
+    /// `GET /services/{id}`.
+    pub(super) fn read(&self, call: &Call<Endpoint>) -> Answer {
+        parameters::query(call, &[])?;
+        let target = parameters::existing(call)?;
+        let snapshot = self.live.load();
+        let entry = snapshot
+            .get(&target)
+            .ok_or_else(|| Problem::not_found(format!("there is no service {target}")))?;
+        conditional::tagged(call.request.headers(), entry.service.revision, || {
+            body::json_bytes(StatusCode::OK, entry.json.clone())
+        })
+    }
+
+    /// `POST /services`.
+    pub(super) async fn create(&self, call: Call<Endpoint>) -> Answer {
+        authorize(&call, &self.token)?;
+        parameters::query(&call, &[])?;
+        let spec: ServiceSpec = body::read_json(call.request, BODY_BYTES_MAX).await?;
+        self.declare(Command::Create(spec)).await
+    }
+
+    /// `PUT /services/{id}`.
+    pub(super) async fn put(&self, call: Call<Endpoint>) -> Answer {
+        authorize(&call, &self.token)?;
+        parameters::query(&call, &[])?;
+        let target = parameters::target(&call)?;
+        let expect = conditional::expectation(call.request.headers())?;
+        let spec = body::read_json(call.request, BODY_BYTES_MAX).await?;
+        self.declare(Command::Put {
+            target,
+            spec,
+            expect,
+        })
+        .await
+    }
+
+    /// `DELETE /services/{id}`.
+    pub(super) async fn delete(&self, call: &Call<Endpoint>) -> Answer {
+        authorize(call, &self.token)?;
+        parameters::query(call, &[])?;
+        let command = Command::Delete {
+            target: parameters::target(call)?,
+            expect: conditional::expectation(call.request.headers())?,
+        };
+        let committed = self
+            .registry
+            .write(command)
+            .await
+            .map_err(problem::from_write)?;
+        let mut response = Response::new(body::empty());
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        Ok(written(response, committed.revision, None))
+    }
+
+    async fn declare(&self, command: Command) -> Answer {
+        let Committed {
+            revision,
+            outcome,
+            service,
+        } = self
+            .registry
+            .write(command)
+            .await
+            .map_err(problem::from_write)?;
+        // A command that puts a service leaves one.
+        let service = service.ok_or_else(Problem::internal)?;
+        let status = match outcome {
+            Outcome::Created => StatusCode::CREATED,
+            _ => StatusCode::OK,
+        };
+        let mut response = self.encoded(status, &service);
+        if outcome == Outcome::Created {
+            let location = format!("/services/{}", service.id);
+            insert(&mut response, header::LOCATION, &location);
+        }
+        Ok(written(response, revision, Some(service.revision)))
+    }
+
+    /// The service as JSON, from the snapshot when that has just this state of it.
+    fn encoded(&self, status: StatusCode, service: &Service) -> Response {
+        let snapshot = self.live.load();
+        let published = snapshot
+            .get(&catalog_api::ServiceRef::Id(service.id))
+            .map(Arc::as_ref)
+            .filter(|entry| entry.service.revision == service.revision);
+        match published {
+            Some(entry) => body::json_bytes(status, entry.json.clone()),
+            None => body::json(status, service),
+        }
+    }
+}

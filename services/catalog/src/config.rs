@@ -1,0 +1,146 @@
+//! From settings to a checked [`Config`]. Nothing is opened, bound or created here.
+
+use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
+
+use catalog_api::Address;
+use service_kit::{
+    listen::ListenAddress,
+    secret::Secret,
+    settings::{Program, Setting, Settings, SettingsError, Span},
+    telemetry,
+};
+
+/// What every program with a catalog in it accepts.
+pub const SETTINGS: &[Setting] = &[
+    Setting::new("CATALOG_LISTEN", "Address of the catalog")
+        .default("0.0.0.0:5001")
+        .allowed("host:port"),
+    Setting::new(
+        "DATA_DIR",
+        "Folder of the database and of the generated token",
+    )
+    .default("./data")
+    .allowed("a path"),
+    Setting::new(
+        "CATALOG_TOKEN",
+        "Token that writes need; unset = a generated one in DATA_DIR/catalog-token",
+    )
+    .allowed("printable ASCII characters without blanks")
+    .secret(),
+    Setting::new(
+        "DATABASE_URL",
+        "Must be unset: this version has the embedded store only",
+    )
+    .secret(),
+    Setting::new("REDIS_URL", "Must be unset: this version uses no Redis").secret(),
+    Setting::new("CATALOG_WATCHERS_MAX", "Most open watch streams")
+        .default("4096")
+        .allowed("a number from 1"),
+    Setting::new(
+        "CATALOG_HEARTBEAT",
+        "Longest silence of a watch stream before a comment is sent",
+    )
+    .default("10s")
+    .allowed("a duration of 10ms to 1h"),
+];
+
+/// What only the single program accepts.
+const SINGLE_SETTINGS: &[Setting] = &[
+    Setting::new(
+        "HOST",
+        "Host to listen on, in place of the one in CATALOG_LISTEN",
+    )
+    .allowed("a name or an address"),
+    Setting::new(
+        "PORT",
+        "Port to listen on, in place of the one in CATALOG_LISTEN",
+    )
+    .allowed("0 to 65535"),
+    Setting::new(
+        ADVERTISE_ADDRESS,
+        "Address under which others reach this catalog; unset = the address it listens on",
+    )
+    .allowed("host:port"),
+];
+
+/// The single program `service-catalog`.
+pub const PROGRAM: Program = Program {
+    name: "service-catalog",
+    about: "The service catalog: which services run where, and who is told when that changes.",
+    settings: &[SETTINGS, SINGLE_SETTINGS, telemetry::SETTINGS],
+    tables: &[],
+    config_variable: "CATALOG_CONFIG",
+    refused: &[(
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "trace export is not part of this version",
+    )],
+    listen: "CATALOG_LISTEN",
+};
+
+const ADVERTISE_ADDRESS: &str = "ADVERTISE_ADDRESS";
+
+/// Bounds of `CATALOG_HEARTBEAT`: below, heartbeats are a load; above, proxies on the way give up the stream.
+const HEARTBEAT_RANGE: std::ops::RangeInclusive<Duration> =
+    Duration::from_millis(10)..=Duration::from_secs(3_600);
+
+/// How one catalog runs.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where the program listens. [`Catalog::start`](crate::Catalog::start) is given the bound socket.
+    pub listen: ListenAddress,
+    /// Folder of the database and of a generated token; created when it is not there.
+    pub data_dir: PathBuf,
+    /// Token that writes need; none = read or create the one in the folder.
+    pub token: Option<Secret>,
+    /// What it registers itself as; none = the address it listens on.
+    pub advertise: Option<Address>,
+    /// Most open watch streams.
+    pub watchers_max: NonZeroUsize,
+    /// Longest silence of a watch stream.
+    pub heartbeat: Duration,
+}
+
+// === impl Config ===
+
+impl Config {
+    /// Reads [`SETTINGS`].
+    ///
+    /// # Errors
+    /// A setting that is wrong, or that has no effect in this version.
+    pub fn from_settings(settings: &Settings) -> Result<Self, SettingsError> {
+        for name in ["DATABASE_URL", "REDIS_URL"] {
+            if settings.is_explicit(name) {
+                let reason = format!("this version has the embedded store only; unset {name}");
+                return Err(settings.invalid(name, reason));
+            }
+        }
+        let Span(heartbeat) = settings.get("CATALOG_HEARTBEAT")?;
+        if !HEARTBEAT_RANGE.contains(&heartbeat) {
+            return Err(settings.invalid("CATALOG_HEARTBEAT", "out of range"));
+        }
+        let token = settings.secret("CATALOG_TOKEN")?;
+        if let Some(token) = &token {
+            crate::token::check(token.expose())
+                .map_err(|reason| settings.invalid("CATALOG_TOKEN", reason))?;
+        }
+        Ok(Self {
+            listen: settings.listen("CATALOG_LISTEN")?,
+            data_dir: settings.get("DATA_DIR")?,
+            token,
+            advertise: None,
+            watchers_max: settings.get("CATALOG_WATCHERS_MAX")?,
+            heartbeat,
+        })
+    }
+
+    /// Reads the settings of [`PROGRAM`].
+    ///
+    /// # Errors
+    /// As [`Config::from_settings`].
+    pub fn single(settings: &Settings) -> Result<Self, SettingsError> {
+        Ok(Self {
+            advertise: settings.optional(ADVERTISE_ADDRESS)?,
+            ..Self::from_settings(settings)?
+        })
+    }
+}

@@ -1,0 +1,143 @@
+//! Leases: until when an instance counts as alive without a word from it. In memory only: a restarted catalog gives everyone a
+//! full lease again, because it cannot know who called while it was away.
+
+mod expiry_window;
+pub(crate) mod keeper;
+mod probe;
+mod table;
+
+use std::{
+    hash::{BuildHasher, RandomState},
+    time::Duration,
+};
+
+use catalog_api::{InstanceId, Service, ServiceId};
+use database::LeaseTerms;
+use parking_lot::Mutex;
+use tokio::{
+    sync::{Mutex as Gate, MutexGuard as Turn, Notify},
+    time::Instant,
+};
+
+use table::Table;
+
+/// Whose lease.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Key {
+    pub(crate) service: ServiceId,
+    pub(crate) instance: InstanceId,
+}
+
+/// A lease that needs a look.
+#[derive(Clone, Debug)]
+pub(crate) struct Due {
+    pub(crate) key: Key,
+    /// Which registration: a renewal or change has another number.
+    pub(crate) generation: u64,
+    /// It ran out just now; otherwise the instance is suspect and looked at again.
+    pub(crate) expired: bool,
+}
+
+/// All leases of one catalog.
+pub(crate) struct Leases {
+    table: Mutex<Table>,
+    /// Rings when there is an earlier deadline than the keeper waits for.
+    earlier: Notify,
+    // Registration and eviction of one instance take turns. Striped, so that keys need no life-time of their own.
+    gates: Vec<Gate<()>>,
+    hasher: RandomState,
+}
+
+/// Stripes of the gates. Two instances of one stripe wait for each other, which costs one write's time.
+const GATES: usize = 256;
+
+// === impl Key ===
+
+impl Key {
+    pub(crate) fn new(service: ServiceId, instance: InstanceId) -> Self {
+        Self { service, instance }
+    }
+}
+
+// === impl Leases ===
+
+impl Leases {
+    pub(crate) fn new() -> Self {
+        Self {
+            table: Mutex::default(),
+            earlier: Notify::new(),
+            gates: (0..GATES).map(|_| Gate::new(())).collect(),
+            hasher: RandomState::new(),
+        }
+    }
+
+    /// Waits until nobody else registers or evicts this instance.
+    pub(crate) async fn turn(&self, key: &Key) -> Turn<'_, ()> {
+        let stripe = self.hasher.hash_one(key) as usize % self.gates.len();
+        self.gates[stripe].lock().await
+    }
+
+    /// Brings the leases of a service in line with its instances: new ones get a full lease, gone ones none.
+    pub(crate) fn follow(&self, service: &Service) {
+        self.table.lock().follow(service, Instant::now());
+        self.earlier.notify_one();
+    }
+
+    /// The service is gone.
+    pub(crate) fn forget(&self, service: ServiceId) {
+        self.table.lock().forget(service);
+    }
+
+    /// Renews a lease that runs on the same terms, or that has no end. False when it is not known.
+    pub(crate) fn renew(&self, key: &Key, terms: &LeaseTerms) -> bool {
+        // A later deadline: the keeper wakes up once for nothing, which is cheaper than telling it each time.
+        terms.ttl.is_none() || self.table.lock().renew(key, terms, Instant::now())
+    }
+
+    /// Gives a full lease, or none when the terms have no end.
+    pub(crate) fn hold(&self, key: &Key, terms: LeaseTerms) {
+        self.table.lock().hold(key, terms, Instant::now());
+        self.earlier.notify_one();
+    }
+
+    /// Leases that need a look now. Each is given out once, until it is [`Self::look_again`] or renewed.
+    fn take_due(&self) -> Vec<Due> {
+        self.table.lock().take_due(Instant::now())
+    }
+
+    /// Waits until a lease needs a look. Cancel-safe.
+    async fn due(&self) {
+        loop {
+            let earlier = self.earlier.notified();
+            let next = self.table.lock().next_due();
+            match next {
+                Some(at) => tokio::select! {
+                    () = tokio::time::sleep_until(at) => return,
+                    () = earlier => {}
+                },
+                None => earlier.await,
+            }
+        }
+    }
+
+    /// How many there are.
+    fn len(&self) -> usize {
+        self.table.lock().len()
+    }
+
+    /// The terms, if nothing happened to the lease since it was given out.
+    fn terms(&self, due: &Due) -> Option<LeaseTerms> {
+        self.table.lock().terms(due)
+    }
+
+    /// Has the lease given out again, as one of a suspect instance.
+    fn look_again(&self, due: &Due, pause: Duration) {
+        self.table.lock().look_again(due, Instant::now() + pause);
+        self.earlier.notify_one();
+    }
+
+    /// Ends a lease whose instance is gone.
+    fn end(&self, due: &Due) {
+        self.table.lock().end(due);
+    }
+}

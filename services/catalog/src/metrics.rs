@@ -1,0 +1,137 @@
+//! What the catalog counts. The doc comment of each field is its help text.
+
+use catalog_api::{Service, ServiceName, Status};
+use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts};
+use service_kit::metrics::Metrics;
+
+use crate::snapshot::Snapshot;
+
+/// Bounds in seconds; a durable write is some milliseconds.
+const STORE_BUCKETS: [f64; 12] = [
+    0.000_1, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0,
+];
+
+/// Handles of the catalog's own metrics.
+pub(crate) struct CatalogMetrics {
+    /// Services in the catalog.
+    services_count: IntGauge,
+    /// Instances by service and status.
+    instances: IntGaugeVec,
+    /// Revision of the published snapshot.
+    revision: IntGauge,
+    /// Open watch streams.
+    pub(crate) watchers: IntGauge,
+    /// Duration of the store's operations.
+    pub(crate) store_operation_seconds: HistogramVec,
+    /// Whether the last operation of the store succeeded.
+    pub(crate) store_up: IntGauge,
+    /// Leases that ran out, by what became of the instance.
+    lease_expirations: IntCounterVec,
+}
+
+/// What became of an instance whose lease ran out.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Expiration {
+    /// It did not answer either.
+    Evicted,
+    /// It answered.
+    Suspect,
+}
+
+// === impl CatalogMetrics ===
+
+impl CatalogMetrics {
+    pub(crate) fn new(metrics: &Metrics) -> Self {
+        let gauge = |name: &str, help: &str| metrics.register(IntGauge::new(name, help));
+        let this = Self {
+            services_count: gauge("service_catalog_services_count", "Services in the catalog"),
+            instances: metrics.register(IntGaugeVec::new(
+                Opts::new(
+                    "service_catalog_instances",
+                    "Instances by service and status",
+                ),
+                // No status is the end of another, so that names cannot make two series one (see RequestMetrics).
+                &["service", "status"],
+            )),
+            revision: gauge(
+                "service_catalog_revision",
+                "Revision of the published snapshot",
+            ),
+            watchers: gauge("service_catalog_watchers", "Open watch streams"),
+            store_operation_seconds: metrics.register(HistogramVec::new(
+                HistogramOpts::new(
+                    "service_catalog_store_operation_seconds",
+                    "Duration of the store's operations",
+                )
+                .buckets(STORE_BUCKETS.to_vec()),
+                &["operation"],
+            )),
+            store_up: gauge(
+                "service_catalog_store_up",
+                "Whether the last operation of the store succeeded",
+            ),
+            lease_expirations: metrics.register(IntCounterVec::new(
+                Opts::new(
+                    "service_catalog_lease_expirations_total",
+                    "Leases that ran out, by what became of the instance",
+                ),
+                &["outcome"],
+            )),
+        };
+        // Alerts on a rate need the series before its first event.
+        for outcome in [Expiration::Evicted, Expiration::Suspect] {
+            this.lease_expirations
+                .with_label_values(&[outcome.as_str()]);
+        }
+        this
+    }
+
+    pub(crate) fn lease_expired(&self, outcome: Expiration) {
+        self.lease_expirations
+            .with_label_values(&[outcome.as_str()])
+            .inc();
+    }
+
+    pub(crate) fn published(&self, snapshot: &Snapshot) {
+        self.services_count.set(gauge_value(snapshot.len() as u64));
+        self.revision.set(gauge_value(snapshot.revision().0));
+    }
+
+    pub(crate) fn service(&self, service: &Service) {
+        for status in Status::ALL {
+            let count = service
+                .instances
+                .iter()
+                .filter(|instance| instance.status == status)
+                .count();
+            self.instances
+                .with_label_values(&[service.name.as_str(), status.as_str()])
+                .set(gauge_value(count as u64));
+        }
+    }
+
+    pub(crate) fn service_removed(&self, name: &ServiceName) {
+        for status in Status::ALL {
+            // Fails only when the series is not there, which is what is wanted.
+            drop(
+                self.instances
+                    .remove_label_values(&[name.as_str(), status.as_str()]),
+            );
+        }
+    }
+}
+
+fn gauge_value(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+// === impl Expiration ===
+
+impl Expiration {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Evicted => "evicted",
+            Self::Suspect => "suspect",
+        }
+    }
+}

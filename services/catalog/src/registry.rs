@@ -1,0 +1,156 @@
+//! Writes, as everyone in this process makes them: requests, leases, the catalog's own entry.
+//!
+//! Two promises are kept here. Who has an answer finds his write in what he reads next. And a renewed lease is no write: when the
+//! instance is as declared and its lease is known, only the deadline moves.
+
+use std::{sync::Arc, time::Duration};
+
+use catalog_api::{InstanceId, InstanceSpec, Revision, Service, ServiceRef, Status};
+use database::{Command, Committed, Expect, LeaseTerms, Outcome, WriteError, declares};
+
+use crate::{
+    lease::{Key, Leases},
+    snapshot::Entry,
+    state::Live,
+    store::ObservedStore,
+};
+
+/// How long an answer is held back for its revision to be published. Longer, and the follower is in trouble, not the write.
+const PUBLICATION_WAIT_MAX: Duration = Duration::from_secs(2);
+
+/// The way to the store.
+pub(crate) struct Registry {
+    pub(crate) store: Arc<ObservedStore>,
+    pub(crate) live: Arc<Live>,
+    pub(crate) leases: Arc<Leases>,
+}
+
+/// Answer to a registration.
+pub(crate) struct Registered {
+    /// A revision at which the instance is as declared.
+    pub(crate) revision: Revision,
+    /// What was done; [`Outcome::Unchanged`] when only the lease was renewed.
+    pub(crate) outcome: Outcome,
+    /// The service with the instance.
+    pub(crate) service: Service,
+}
+
+// === impl Registry ===
+
+impl Registry {
+    /// Writes, and answers when what was written is published.
+    pub(crate) async fn write(&self, command: Command) -> Result<Committed, WriteError> {
+        let committed = self.store.write(command).await?;
+        if !self
+            .live
+            .reaches(committed.revision, PUBLICATION_WAIT_MAX)
+            .await
+        {
+            tracing::warn!(
+                revision = committed.revision.0,
+                "a write is answered before it is published"
+            );
+        }
+        Ok(committed)
+    }
+
+    /// Registers an instance or renews its lease.
+    pub(crate) async fn put_instance(
+        &self,
+        service: ServiceRef,
+        id: InstanceId,
+        spec: InstanceSpec,
+        expect: Expect,
+    ) -> Result<Registered, WriteError> {
+        let known = self.known(&service);
+        let key = known.map(|entry| Key::new(entry.service.id, id.clone()));
+        // Against an eviction that is being decided: it comes whole before this, or not at all.
+        let _turn = match &key {
+            Some(key) => Some(self.leases.turn(key).await),
+            None => None,
+        };
+        let terms = LeaseTerms {
+            address: spec.address.clone(),
+            ttl: spec.ttl,
+        };
+        if let Some(key) = &key
+            && let Some(renewed) = self.renew(&service, key, &spec, &terms, &expect)
+        {
+            return Ok(renewed);
+        }
+        let command = Command::PutInstance {
+            service: service.clone(),
+            id: id.clone(),
+            spec,
+            expect,
+        };
+        let committed = self.write(command).await?;
+        // A store that keeps a service after a registration but does not show it would be a fault of the store.
+        let service = committed
+            .service
+            .ok_or(database::Refusal::UnknownService(service))?;
+        self.leases.hold(&Key::new(service.id, id), terms);
+        Ok(Registered {
+            revision: committed.revision,
+            outcome: committed.outcome,
+            service,
+        })
+    }
+
+    /// Takes an instance out.
+    pub(crate) async fn delete_instance(
+        &self,
+        service: ServiceRef,
+        id: InstanceId,
+        expect: Expect,
+    ) -> Result<Committed, WriteError> {
+        let key = self
+            .known(&service)
+            .map(|entry| Key::new(entry.service.id, id.clone()));
+        let _turn = match &key {
+            Some(key) => Some(self.leases.turn(key).await),
+            None => None,
+        };
+        self.write(Command::DeleteInstance {
+            service,
+            id,
+            expect,
+        })
+        .await
+    }
+
+    fn known(&self, service: &ServiceRef) -> Option<Arc<Entry>> {
+        self.live.load().get(service).cloned()
+    }
+
+    /// The way without the store. None when the store has to be asked.
+    fn renew(
+        &self,
+        service: &ServiceRef,
+        key: &Key,
+        spec: &InstanceSpec,
+        terms: &LeaseTerms,
+        expect: &Expect,
+    ) -> Option<Registered> {
+        // Preconditions on revisions are the store's to judge.
+        if !matches!(expect, Expect::Anything | Expect::Exists) {
+            return None;
+        }
+        let snapshot = self.live.load();
+        let service = &snapshot.get(service)?.service;
+        let index = service
+            .instances
+            .binary_search_by(|instance| instance.id.cmp(&key.instance))
+            .ok()?;
+        let instance = &service.instances[index];
+        let as_declared = instance.status == Status::Passing && declares(spec, instance);
+        if !as_declared || !self.leases.renew(key, terms) {
+            return None;
+        }
+        Some(Registered {
+            revision: snapshot.revision(),
+            outcome: Outcome::Unchanged,
+            service: service.clone(),
+        })
+    }
+}

@@ -1,0 +1,90 @@
+//! Watch streams: who may open one, and where it starts.
+
+mod stream;
+
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use catalog_api::{Revision, ServiceRef};
+use futures_util::Stream;
+use service_kit::{BoxError, shutdown::Shutdown};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::{metrics::CatalogMetrics, state::Live};
+
+/// Opens streams and counts them.
+pub(crate) struct Watchers {
+    live: Arc<Live>,
+    slots: Arc<Semaphore>,
+    slots_max: usize,
+    heartbeat: Duration,
+    metrics: Arc<CatalogMetrics>,
+    shutdown: Shutdown,
+}
+
+/// Every slot is taken.
+#[derive(Debug, thiserror::Error)]
+#[error("{slots_max} watch streams are open, which is the most there can be")]
+pub(crate) struct Full {
+    slots_max: usize,
+}
+
+/// A slot; given back when the stream ends, however it ends.
+struct Slot {
+    _permit: OwnedSemaphorePermit,
+    metrics: Arc<CatalogMetrics>,
+}
+
+// === impl Watchers ===
+
+impl Watchers {
+    /// Streams end when `shutdown` is requested, or a drain would wait for them.
+    pub(crate) fn new(
+        live: Arc<Live>,
+        slots_max: NonZeroUsize,
+        heartbeat: Duration,
+        metrics: Arc<CatalogMetrics>,
+        shutdown: Shutdown,
+    ) -> Self {
+        let slots_max = slots_max.get().min(Semaphore::MAX_PERMITS);
+        Self {
+            live,
+            slots: Arc::new(Semaphore::new(slots_max)),
+            slots_max,
+            heartbeat,
+            metrics,
+            shutdown,
+        }
+    }
+
+    /// A stream of events after `resume`; without one, or when that is too long ago, a snapshot comes first.
+    pub(crate) fn open(
+        &self,
+        resume: Option<Revision>,
+        filter: Option<ServiceRef>,
+    ) -> Result<impl Stream<Item = Result<Bytes, BoxError>> + Send + use<>, Full> {
+        let permit = Arc::clone(&self.slots)
+            .try_acquire_owned()
+            .map_err(|_| Full {
+                slots_max: self.slots_max,
+            })?;
+        self.metrics.watchers.inc();
+        let slot = Slot {
+            _permit: permit,
+            metrics: Arc::clone(&self.metrics),
+        };
+        let watcher = stream::Watcher::new(
+            self.live.subscribe(filter),
+            resume,
+            self.heartbeat,
+            self.shutdown.clone(),
+        );
+        Ok(watcher.into_stream(slot))
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.metrics.watchers.dec();
+    }
+}
