@@ -43,7 +43,7 @@ async fn run(settings: Settings) -> Result<(), RunError> {
     stop.trigger();
     tokio::select! {
         drained = gateway.finished() => tracing::info!(cut = drained.cut, "stopped"),
-        () = second_interrupt(&mut signals) => tracing::warn!("stopped at once"),
+        () = second_interrupt(&mut signals) => return Err(RunError::runtime("stopped at once by a second interrupt")),
     }
     Ok(())
 }
