@@ -1,4 +1,7 @@
-//! Composition: what is started in which order, and how it ends.
+//! Composition: from a configuration and a socket to a catalog that serves.
+
+mod core;
+mod lifetime;
 
 use std::{
     io,
@@ -7,11 +10,11 @@ use std::{
     sync::Arc,
 };
 
-use catalog_api::{Invalid, Probe, ServiceSpec};
+use catalog_api::{Invalid, ServiceSpec};
 use database::{OpenError, SetAside, SqliteStore, StoreError};
 use service_kit::{
     VERSION,
-    http::{Drained, Limits, Operations, Service, serve},
+    http::{Drained, Limits, Operations, Service},
     metrics::{Metrics, RequestMetrics},
     readiness::Readiness,
     secret::Secret,
@@ -19,17 +22,12 @@ use service_kit::{
 };
 use tokio::task::JoinHandle;
 
+use self::{core::Core, lifetime::Lifetime};
 use crate::{
     api::Api,
     config::Config,
-    follower::{Follower, chain},
-    lease::{Leases, keeper::Keeper},
-    metrics::CatalogMetrics,
     presence::{self, Presence},
-    registry::Registry,
-    snapshot::Snapshot,
-    state::Live,
-    store::ObservedStore,
+    seeds::seeds,
     token::{self, TokenError},
     watch::Watchers,
 };
@@ -39,6 +37,9 @@ const DATABASE_FILE: &str = "catalog.db";
 
 /// Prefix of the metrics.
 const PREFIX: &str = "service_catalog";
+
+/// Connections besides those of watchers, or a full house of watchers would lock everyone else out.
+const CONNECTIONS_BESIDES_WATCHERS: usize = 4_096;
 
 /// A catalog; see [`Catalog::start`].
 #[derive(Debug)]
@@ -87,35 +88,6 @@ struct Opened {
     token_file: Option<PathBuf>,
 }
 
-/// What runs besides the server, and its order at the end.
-struct Lifetime {
-    registry: Arc<Registry>,
-    presence: Presence,
-    readiness: Readiness,
-    /// Stops server, watchers and keeper, after the own entry is out.
-    stop: shutdown::ShutdownTrigger,
-    stopped: Shutdown,
-    follower: Follower,
-    keeper: Arc<Keeper>,
-}
-
-/// The first services of a new catalog, in the order of their ids. Probed by `/readyz`, so that one that is about to stop gets
-/// no new requests.
-pub fn seeds() -> Result<[ServiceSpec; 2], Invalid> {
-    let seed = |name: &str, description: &str| -> Result<ServiceSpec, Invalid> {
-        let mut spec = ServiceSpec::named(name.parse()?);
-        spec.description = description.to_owned().try_into()?;
-        spec.policy.health.probe = Probe::Http {
-            path: "/readyz".to_owned(),
-        };
-        Ok(spec)
-    };
-    Ok([
-        seed("service-api", "The name service")?,
-        seed("service-catalog", "The service catalog")?,
-    ])
-}
-
 // === impl Catalog ===
 
 impl Catalog {
@@ -145,41 +117,18 @@ impl Catalog {
         .await?;
 
         let metrics = Metrics::new("service-catalog", VERSION);
-        let requests = RequestMetrics::new(&metrics, PREFIX);
-        let catalog_metrics = Arc::new(CatalogMetrics::new(&metrics));
         let readiness = Readiness::new();
-        let loaded = readiness.condition("snapshot loaded");
-        let store = Arc::new(ObservedStore::new(
-            Arc::new(opened.store),
-            Arc::clone(&catalog_metrics),
-            readiness.detail("store"),
-        ));
-        let live = Arc::new(Live::new(Snapshot::new(store.snapshot().await?)));
-        loaded.pass();
-
-        let leases = Arc::new(Leases::new());
-        let follower = Follower {
-            store: Arc::clone(&store),
-            live: Arc::clone(&live),
-            leases: Arc::clone(&leases),
-            metrics: Arc::clone(&catalog_metrics),
-        };
-        follower.begin();
-        let registry = Arc::new(Registry {
-            store,
-            live: Arc::clone(&live),
-            leases,
-        });
+        let core = Core::load(opened.store, &metrics, &readiness).await?;
         let (stop, stopped) = shutdown::channel();
         let api = Api {
-            registry: Arc::clone(&registry),
-            live: Arc::clone(&live),
+            registry: Arc::clone(&core.registry),
+            live: Arc::clone(&core.registry.live),
             token: opened.token.clone(),
             watchers: Watchers::new(
-                live,
+                Arc::clone(&core.registry.live),
                 config.watchers_max,
                 config.heartbeat,
-                Arc::clone(&catalog_metrics),
+                Arc::clone(&core.metrics),
                 stopped.clone(),
             ),
             readiness: readiness.clone(),
@@ -188,15 +137,22 @@ impl Catalog {
             readiness: readiness.clone(),
             metrics: metrics.clone(),
         };
+        let requests = RequestMetrics::new(&metrics, PREFIX);
         let service = Service::new(Arc::new(api), operations, requests);
         let lifetime = Lifetime {
-            presence: Presence::new(Arc::clone(&registry), own_service, advertised)?,
-            keeper: Arc::new(Keeper::new(Arc::clone(&registry), catalog_metrics)),
-            registry,
+            presence: Presence::new(Arc::clone(&core.registry), own_service, advertised)?,
+            core,
             readiness: readiness.clone(),
             stop,
             stopped,
-            follower,
+            limits: Limits {
+                connections_max: config
+                    .watchers_max
+                    .get()
+                    .saturating_add(CONNECTIONS_BESIDES_WATCHERS)
+                    .min(tokio::sync::Semaphore::MAX_PERMITS),
+                ..Limits::default()
+            },
         };
         Ok(Running {
             address,
@@ -205,46 +161,6 @@ impl Catalog {
             readiness,
             metrics,
             task: lifetime.begin(listener, service, shutdown).await,
-        })
-    }
-}
-
-// === impl Lifetime ===
-
-impl Lifetime {
-    async fn begin(
-        self,
-        listener: tokio::net::TcpListener,
-        service: Arc<Service<Api>>,
-        shutdown: Shutdown,
-    ) -> JoinHandle<Drained> {
-        // Ends last: writes are answered when they are published, also during the drain.
-        let (end_following, following) = shutdown::channel();
-        let follower = tokio::spawn(self.follower.run(following));
-        let keeper = tokio::spawn(self.keeper.run(self.stopped.clone()));
-        let server = tokio::spawn(serve(listener, service, Limits::default(), self.stopped));
-        if let Err(error) = self.presence.announce().await {
-            tracing::warn!(error = %chain(&error), "cannot register the catalog in itself yet");
-        }
-        let (presence, readiness, stop, registry) =
-            (self.presence, self.readiness, self.stop, self.registry);
-        tokio::spawn(async move {
-            presence.run(&shutdown).await;
-            readiness.begin_shutdown();
-            presence.leave().await;
-            stop.trigger();
-            let drained = server.await.unwrap_or(Drained {
-                finished: false,
-                cut: 0,
-            });
-            // A task that panicked was reported by the panic hook; the others still have to end.
-            drop(keeper.await);
-            end_following.trigger();
-            drop(follower.await);
-            // Closing waits for the disk. The last owners of the store are these two.
-            let closed = tokio::task::spawn_blocking(move || drop((presence, registry)));
-            drop(closed.await);
-            drained
         })
     }
 }

@@ -19,6 +19,7 @@ mod metrics;
 mod presence;
 mod problem;
 mod registry;
+mod seeds;
 mod snapshot;
 mod state;
 mod store;

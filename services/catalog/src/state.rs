@@ -80,6 +80,12 @@ impl Live {
         matches!(tokio::time::timeout(time_max, reached).await, Ok(Ok(_)))
     }
 
+    /// How many services have a bell of their own.
+    #[cfg(test)]
+    pub(crate) fn bells(&self) -> usize {
+        self.bells.lock().len()
+    }
+
     /// Takes part in the news about everything or about one service, which need not exist yet.
     pub(crate) fn subscribe(self: &Arc<Self>, filter: Option<ServiceRef>) -> Subscription {
         let bell = match &filter {

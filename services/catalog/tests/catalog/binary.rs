@@ -1,0 +1,186 @@
+//! The program as it is started by people and by init systems.
+
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+use std::{
+    io::{BufRead, BufReader, Read},
+    net::TcpListener,
+    path::Path,
+    process::{Child, Command, Output, Stdio},
+};
+
+use tempfile::TempDir;
+
+fn program(data_dir: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_service-catalog"));
+    command
+        .env_clear()
+        .env("DATA_DIR", data_dir)
+        .env("CATALOG_LISTEN", "127.0.0.1:0")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+fn run(data_dir: &Path, adjust: impl FnOnce(&mut Command)) -> Output {
+    let mut command = program(data_dir);
+    adjust(&mut command);
+    command.output().unwrap()
+}
+
+/// Checks that it was refused as a configuration error, and returns what it said.
+fn refused(data_dir: &Path, adjust: impl FnOnce(&mut Command)) -> String {
+    let output = run(data_dir, adjust);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+/// Starts it and waits for its one line.
+fn ready(data_dir: &Path) -> (Child, String) {
+    let mut child = program(data_dir).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    (child, line)
+}
+
+fn signal(child: &Child, name: &str) {
+    let sent = Command::new("kill")
+        .args([&format!("-{name}"), &child.id().to_string()])
+        .status();
+    assert!(sent.unwrap().success());
+}
+
+#[test]
+fn ready_line_stop_and_exit_code() {
+    let folder = TempDir::new().unwrap();
+    for name in ["TERM", "INT"] {
+        let (mut child, line) = ready(folder.path());
+        assert!(
+            line.starts_with("service-catalog ready on http://127.0.0.1:"),
+            "{line}"
+        );
+        assert!(
+            line.ends_with(&format!("(data in {})\n", folder.path().display())),
+            "{line}"
+        );
+        signal(&child, name);
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+        let mut log = String::new();
+        child
+            .stderr
+            .take()
+            .unwrap()
+            .read_to_string(&mut log)
+            .unwrap();
+        let token = std::fs::read_to_string(folder.path().join("catalog-token")).unwrap();
+        assert!(!log.contains(&token), "the token is in the log");
+    }
+}
+
+#[test]
+fn a_hangup_is_no_end() {
+    let folder = TempDir::new().unwrap();
+    let (mut child, _) = ready(folder.path());
+    signal(&child, "HUP");
+    let second = run(folder.path(), |_| {});
+    // Still there: it holds its folder.
+    assert_eq!(second.status.code(), Some(1), "{second:?}");
+    assert!(
+        String::from_utf8(second.stderr)
+            .unwrap()
+            .contains("in use by another process")
+    );
+    signal(&child, "TERM");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn check_and_print_config() {
+    let folder = TempDir::new().unwrap();
+    let data_dir = folder.path().join("data");
+    let check = run(&data_dir, |command| {
+        command.arg("--check");
+    });
+    assert_eq!(check.status.code(), Some(0));
+    let print = run(&data_dir, |command| {
+        command
+            .arg("--print-config")
+            .env("CATALOG_TOKEN", "hunter2")
+            .args(["--catalog-heartbeat", "3s"]);
+    });
+    let printed = String::from_utf8(print.stdout).unwrap();
+    assert!(
+        printed.contains("<redacted>") && !printed.contains("hunter2"),
+        "{printed}"
+    );
+    assert!(printed.contains("catalog_heartbeat = \"3s\""), "{printed}");
+    assert!(!data_dir.exists(), "a check created something");
+}
+
+#[test]
+fn what_cannot_work_is_said_before_the_start() {
+    let folder = TempDir::new().unwrap();
+    let env = |name: &'static str, value: &'static str| {
+        refused(folder.path(), move |command| {
+            command.env(name, value);
+        })
+    };
+    assert!(env("CATALOG_LISTNE", "x").contains("CATALOG_LISTEN"));
+    for name in ["DATABASE_URL", "REDIS_URL"] {
+        let said = env(name, "scheme://user:hunter2@host");
+        assert!(
+            said.contains(&format!("unset {name}")) && !said.contains("hunter2"),
+            "{said}"
+        );
+    }
+    assert!(env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://x").contains("not part of this version"));
+    assert!(env("PORT", "1").contains("CATALOG_LISTEN is set"));
+    assert!(env("CATALOG_HEARTBEAT", "1ms").contains("10ms to 1h"));
+    assert!(env("CATALOG_HEARTBEAT", "often").contains("CATALOG_HEARTBEAT"));
+    assert!(env("CATALOG_WATCHERS_MAX", "0").contains("CATALOG_WATCHERS_MAX"));
+    assert!(env("CATALOG_TOKEN", "two words").contains("CATALOG_TOKEN"));
+    assert!(env("ADVERTISE_ADDRESS", "0.0.0.0:1").contains("ADVERTISE_ADDRESS"));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_taken_port_is_named() {
+    let folder = TempDir::new().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let said = refused(folder.path(), |command| {
+        command.env("CATALOG_LISTEN", &address);
+    });
+    assert!(said.contains("is taken"), "{said}");
+}
+
+#[test]
+fn host_and_port_replace_the_halves_of_the_default() {
+    let folder = TempDir::new().unwrap();
+    let mut command = program(folder.path());
+    command
+        .env_remove("CATALOG_LISTEN")
+        .env("HOST", "127.0.0.1")
+        .env("PORT", "0");
+    let mut child = command.spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    assert!(line.contains("http://127.0.0.1:"), "{line}");
+    // The port is a free one, and the program answers its own health check there.
+    let port = line
+        .split(['/', ':', ' '])
+        .find_map(|part| part.parse::<u16>().ok());
+    let asked = run(folder.path(), |command| {
+        command
+            .arg("--healthcheck")
+            .env("CATALOG_LISTEN", format!("127.0.0.1:{}", port.unwrap()));
+    });
+    assert_eq!(asked.status.code(), Some(0), "{asked:?}");
+    signal(&child, "TERM");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}

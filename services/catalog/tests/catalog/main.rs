@@ -1,0 +1,11 @@
+//! The catalog through real sockets: every promise of its interface, and what happens around restarts and deaths.
+
+mod binary;
+mod harness;
+mod instances;
+mod lease;
+mod lifecycle;
+mod property;
+mod reading;
+mod watch;
+mod writing;
