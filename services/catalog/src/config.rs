@@ -41,7 +41,7 @@ pub const SETTINGS: &[Setting] = &[
         "Longest silence of a watch stream before a comment is sent",
     )
     .default("10s")
-    .allowed("a duration of 10ms to 1h"),
+    .allowed("a duration of 10ms to 10s"),
 ];
 
 /// What only the single program accepts.
@@ -79,9 +79,9 @@ pub const PROGRAM: Program = Program {
 
 const ADVERTISE_ADDRESS: &str = "ADVERTISE_ADDRESS";
 
-/// Bounds of `CATALOG_HEARTBEAT`: below, heartbeats are a load; above, proxies on the way give up the stream.
+/// Bounds of `CATALOG_HEARTBEAT`: below, heartbeats are a load; above, gateways take the stream for dead.
 const HEARTBEAT_RANGE: std::ops::RangeInclusive<Duration> =
-    Duration::from_millis(10)..=Duration::from_secs(3_600);
+    Duration::from_millis(10)..=Duration::from_secs(10);
 
 /// How one catalog runs.
 #[derive(Clone, Debug)]

@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use crate::BoxError;
 use crate::listen::BindError;
 use crate::settings::{Mode, Program, Settings, SettingsError, Sources};
+use crate::telemetry;
 
 /// Exit code of a program that failed while it ran.
 const RUNTIME: u8 = 1;
@@ -40,7 +41,8 @@ enum End {
     },
 }
 
-/// Runs a program: `check` validates the configuration without acting on it, `run` runs until the end.
+/// Runs a program: `check` validates the configuration without acting on it, `run` runs until the end. The program declares
+/// [`telemetry::SETTINGS`] among its own.
 ///
 /// Exit codes: 0 ok, 1 runtime, 2 usage or configuration.
 pub fn main(
@@ -76,10 +78,12 @@ fn end(
             Mode::Run => run(settings).map(|()| End::Ran),
             Mode::Healthcheck => healthcheck::ask(program, &settings).map(|()| End::Ran),
             Mode::Check => {
+                telemetry::check(&settings)?;
                 check(&settings)?;
                 Ok(End::Told("configuration is valid".to_owned()))
             }
             Mode::PrintConfig => {
+                telemetry::check(&settings)?;
                 check(&settings)?;
                 Ok(End::Told(settings.print()))
             }

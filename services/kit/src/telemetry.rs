@@ -43,6 +43,22 @@ enum Format {
 #[error("not a format of events")]
 struct NotAFormat;
 
+/// What the settings ask for, parsed.
+struct Wanted {
+    filter: Filter,
+    format: Format,
+    ansi: bool,
+}
+
+/// Validates what [`init`] would read, without starting anything.
+///
+/// # Errors
+///
+/// When `RUST_LOG` or `LOG_FORMAT` is wrong, or not declared by the program.
+pub fn check(settings: &Settings) -> Result<(), SettingsError> {
+    Wanted::read(settings).map(drop)
+}
+
 /// Starts logging for the process, bridges the `log` crate, and logs panics. A second call in one process only checks
 /// its settings.
 ///
@@ -50,22 +66,34 @@ struct NotAFormat;
 ///
 /// When `RUST_LOG` or `LOG_FORMAT` is wrong, or not declared by the program.
 pub fn init(settings: &Settings) -> Result<TelemetryGuard, SettingsError> {
-    let filter: Filter = settings.get("RUST_LOG")?;
-    let format: Format = settings.get("LOG_FORMAT")?;
-    let no_color = settings.optional::<String>("NO_COLOR")?.is_some();
+    let wanted = Wanted::read(settings)?;
     static FIRST: Once = Once::new();
     let mut writer = None;
     FIRST.call_once(|| {
-        writer = Some(install(
-            filter,
-            format,
-            !no_color && io::stderr().is_terminal(),
-        ));
+        writer = Some(install(wanted));
     });
     Ok(TelemetryGuard { _writer: writer })
 }
 
-fn install(filter: Filter, format: Format, ansi: bool) -> WorkerGuard {
+// === impl Wanted ===
+
+impl Wanted {
+    fn read(settings: &Settings) -> Result<Self, SettingsError> {
+        let no_color = settings.optional::<String>("NO_COLOR")?.is_some();
+        Ok(Self {
+            filter: settings.get("RUST_LOG")?,
+            format: settings.get("LOG_FORMAT")?,
+            ansi: !no_color && io::stderr().is_terminal(),
+        })
+    }
+}
+
+fn install(wanted: Wanted) -> WorkerGuard {
+    let Wanted {
+        filter,
+        format,
+        ansi,
+    } = wanted;
     let (stderr, guard) = NonBlockingBuilder::default()
         .lossy(true)
         .buffered_lines_limit(BUFFERED_EVENTS_MAX)

@@ -86,7 +86,7 @@ pub fn service_spec() -> Result<ServiceSpec, Invalid> {
             // Closer than the default, because the platform promises that a killed instance is out of rotation within 2 s.
             health: HealthCheck {
                 probe: Probe::Http {
-                    path: "/health".to_owned(),
+                    path: "/readyz".to_owned(),
                 },
                 interval: "1s".parse()?,
                 timeout: "1s".parse()?,
@@ -110,7 +110,7 @@ mod tests {
         let health = &spec["policy"]["health"];
         assert_eq!(
             (&health["path"], &health["interval"], &health["timeout"]),
-            (&"/health".into(), &"1s".into(), &"1s".into())
+            (&"/readyz".into(), &"1s".into(), &"1s".into())
         );
     }
 }

@@ -2,10 +2,17 @@
 //! is ever in here.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use hyper::body::Body as _;
 
 use super::{Exchange, RequestId, Response};
+
+/// A duration as logs write it: milliseconds with three decimals, as much as is meant.
+pub fn milliseconds(duration: Duration) -> f64 {
+    // Far below 2^52 µs, so the cast is exact.
+    duration.as_micros() as f64 / 1000.0
+}
 
 /// Writes the event: at INFO for the application, at DEBUG for what machines ask every few seconds.
 pub(super) fn record(
@@ -25,7 +32,7 @@ pub(super) fn record(
                 http.status = exchange.status,
                 // Absent for streams, whose length nobody knows yet.
                 http.bytes_sent = response.body().size_hint().exact(),
-                duration_ms = exchange.duration.as_secs_f64() * 1000.0,
+                duration_ms = milliseconds(exchange.duration),
                 request.id = request_id.as_str(),
                 client.address = %peer.ip(),
                 "request"
