@@ -3,6 +3,7 @@
 use http::header;
 use pingora_error::Error;
 use pingora_proxy::Session;
+use service_kit::http::milliseconds;
 
 use super::{Context, GatewayProxy};
 use crate::error::{CLIENT_CLOSED_REQUEST, GatewayError};
@@ -49,7 +50,7 @@ pub(super) fn finish(
         service = ctx.pool.as_ref().map(|pool| pool.service().as_str()),
         endpoint = attempt.map(|attempt| tracing::field::display(attempt.in_flight.endpoint().address())),
         retries = ctx.attempts.saturating_sub(1),
-        duration_ms = took.as_secs_f64() * 1_000.0,
+        duration_ms = milliseconds(took),
         reason = ctx.rejected.as_ref().map(|error: &GatewayError| error.reason().0),
         cut = error.is_some() && written.is_some(),
         request.id = ctx.request_id.as_ref().map(|id| id.as_str()),

@@ -40,7 +40,7 @@ async fn the_service_is_created_as_described_and_every_instance_renews() {
         .find(|request| request.line() == "POST 201")
         .unwrap();
     assert_eq!(created.body["name"], "service-api");
-    assert_eq!(created.body["policy"]["health"]["path"], "/health");
+    assert_eq!(created.body["policy"]["health"]["path"], "/readyz");
     assert_eq!(catalog.instances().len(), 2);
     for instance in &instances {
         let path = format!(
