@@ -18,6 +18,7 @@ use service_kit::{
     http::{Limits, Operations, Service, serve},
     metrics::{Metrics, RequestMetrics},
     readiness::Readiness,
+    settings::SettingsError,
     shutdown::{self, Shutdown},
 };
 use tokio::{
@@ -215,10 +216,18 @@ impl Gateway {
         &self.readiness
     }
 
-    /// Replaces the operator's routes.
-    pub async fn reload(&self, routes: Vec<FileRoute>) {
-        // The queue is closed only when the gateway is gone.
-        let _ = self.updates.send(Update::FileRoutes(routes)).await;
+    /// Replaces the operator's routes by those that were read again, or keeps the old ones and says why.
+    pub async fn reload(&self, routes: Result<Vec<FileRoute>, SettingsError>) {
+        match routes {
+            Ok(routes) => {
+                // The queue is closed only when the gateway is gone.
+                let _ = self.updates.send(Update::FileRoutes(routes)).await;
+                tracing::info!("routes reloaded; other settings change with a restart");
+            }
+            Err(error) => {
+                tracing::error!(%error, "configuration not reloaded, the old one goes on")
+            }
+        }
     }
 
     /// Waits for the stop that was asked for through the shutdown, until the last request is answered or cut.

@@ -13,8 +13,8 @@ mod decode;
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use catalog_api::Revision;
-use http::{Request, Uri, header};
+use catalog_api::{CatalogUrl, Revision};
+use http::{Request, header};
 use http_body_util::BodyExt;
 use service_kit::{
     backoff::Backoff,
@@ -49,17 +49,6 @@ pub struct Watcher {
     pub connection: Condition,
 }
 
-/// Base URL of one catalog: `http://host:port`, nothing after it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CatalogUrl(Uri);
-
-/// Why a URL of the catalog was refused.
-#[derive(Debug, thiserror::Error)]
-#[error("{url:?} is not the base URL of a catalog, such as http://127.0.0.1:5001")]
-pub struct CatalogUrlError {
-    url: String,
-}
-
 /// Why a stream ended.
 #[derive(Debug, thiserror::Error)]
 enum StreamEnd {
@@ -79,38 +68,6 @@ enum StreamEnd {
     Nonsense(String),
     #[error("the gateway is stopping")]
     Stopping,
-}
-
-// === impl CatalogUrl ===
-
-impl std::str::FromStr for CatalogUrl {
-    type Err = CatalogUrlError;
-
-    fn from_str(text: &str) -> Result<Self, CatalogUrlError> {
-        let refuse = || CatalogUrlError {
-            url: text.to_owned(),
-        };
-        let uri: Uri = text.parse().map_err(|_| refuse())?;
-        let plain = uri.scheme_str() == Some("http")
-            && uri
-                .authority()
-                .is_some_and(|authority| !authority.as_str().contains('@'))
-            && matches!(uri.path(), "" | "/")
-            && uri.query().is_none();
-        if plain { Ok(Self(uri)) } else { Err(refuse()) }
-    }
-}
-
-impl std::fmt::Display for CatalogUrl {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "http://{}",
-            self.0
-                .authority()
-                .map_or("", |authority| authority.as_str())
-        )
-    }
 }
 
 // === impl Watcher ===
@@ -159,7 +116,7 @@ impl Watcher {
         position: &mut Option<Revision>,
     ) -> StreamEnd {
         let mut request =
-            Request::get(format!("{url}/services/watch")).header(header::ACCEPT, sse::CONTENT_TYPE);
+            Request::get(url.join("/services/watch")).header(header::ACCEPT, sse::CONTENT_TYPE);
         if let Some(Revision(heard)) = position {
             request = request.header("last-event-id", *heard);
         }
@@ -213,31 +170,5 @@ impl Watcher {
             *position = Some(decoded.revision);
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_base_urls_are_taken() {
-        for good in [
-            "http://127.0.0.1:5001",
-            "http://catalog:5001/",
-            "http://[::1]:1",
-        ] {
-            assert!(good.parse::<CatalogUrl>().is_ok(), "{good}");
-        }
-        for bad in [
-            "127.0.0.1:5001",
-            "https://x:1",
-            "http://x/y",
-            "http://u:p@x",
-            "http://x?y",
-            "",
-        ] {
-            assert!(bad.parse::<CatalogUrl>().is_err(), "{bad}");
-        }
     }
 }

@@ -4,13 +4,14 @@ mod file_routes;
 
 use std::{path::PathBuf, time::Duration};
 
+use catalog_api::{CatalogUrl, CatalogUrls};
 use service_kit::{
     listen::ListenAddress,
     settings::{Program, Setting, Settings, SettingsError, Span},
     telemetry,
 };
 
-use crate::{catalog::CatalogUrl, snapshot::FileRoute};
+use crate::snapshot::FileRoute;
 
 /// Settings of the gateway itself, also part of `platform`'s.
 pub const SETTINGS: &[Setting] = &[
@@ -91,15 +92,12 @@ impl Config {
     /// # Errors
     /// Names the setting, where it was set and what is allowed.
     pub fn from_settings(settings: &Settings) -> Result<Self, SettingsError> {
-        let catalog_urls = settings.list("CATALOG_URL")?;
-        if catalog_urls.is_empty() {
-            return Err(settings.invalid("CATALOG_URL", "names no catalog"));
-        }
+        let catalog_urls: CatalogUrls = settings.get("CATALOG_URL")?;
         let data_dir = settings.get("DATA_DIR")?;
         Self::with_catalog(
             settings,
             settings.listen("GATEWAY_LISTEN")?,
-            catalog_urls,
+            catalog_urls.as_slice().to_vec(),
             data_dir,
         )
     }

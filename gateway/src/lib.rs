@@ -22,3 +22,4 @@ pub mod upstream;
 
 pub use app::{Drained, Gateway, Listeners, StartError};
 pub use config::{Config, PROGRAM, SETTINGS};
+pub use snapshot::FileRoute;

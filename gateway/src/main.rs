@@ -4,10 +4,10 @@ use std::process::ExitCode;
 
 use gateway::{Config, Gateway, Listeners, PROGRAM};
 use service_kit::{
-    listen::bind,
+    listen::{bind, reachable},
     program::{self, RunError},
     settings::{Settings, Sources},
-    shutdown::{self, Signal, Signals},
+    shutdown::{self, Signals},
     telemetry,
 };
 
@@ -19,11 +19,10 @@ fn main() -> ExitCode {
     program::main(
         &PROGRAM,
         |settings| Config::from_settings(settings).map(drop),
-        run,
+        |settings| program::block_on(run(settings)),
     )
 }
 
-#[tokio::main]
 async fn run(settings: Settings) -> Result<(), RunError> {
     let config = Config::from_settings(&settings)?;
     let _telemetry = telemetry::init(&settings)?;
@@ -36,43 +35,21 @@ async fn run(settings: Settings) -> Result<(), RunError> {
     let gateway = Gateway::start(config, listeners, stopping)
         .await
         .map_err(RunError::runtime)?;
-    announce(&gateway);
-    while signals.next().await == Signal::Hangup {
-        reload(&gateway).await;
-    }
+    program::announce(format_args!(
+        "gateway ready on http://{} (admin http://{})",
+        reachable(gateway.address()),
+        reachable(gateway.admin_address())
+    ));
+    signals
+        .stop_asked(async || gateway.reload(reread_routes()).await)
+        .await;
     stop.trigger();
-    tokio::select! {
-        drained = gateway.finished() => tracing::info!(cut = drained.cut, "stopped"),
-        () = second_interrupt(&mut signals) => return Err(RunError::runtime("stopped at once by a second interrupt")),
-    }
+    let drained = signals.unless_interrupted(gateway.finished()).await?;
+    tracing::info!(cut = drained.cut, "stopped");
     Ok(())
 }
 
-async fn second_interrupt(signals: &mut Signals) {
-    while signals.next().await != Signal::Interrupt {}
-}
-
-async fn reload(gateway: &Gateway) {
-    let routes = PROGRAM
-        .load(Sources::from_process())
-        .and_then(|settings| Config::from_settings(&settings));
-    match routes {
-        Ok(config) => {
-            gateway.reload(config.file_routes).await;
-            tracing::info!("routes reloaded; other settings change with a restart");
-        }
-        Err(error) => tracing::error!(%error, "configuration not reloaded, the old one goes on"),
-    }
-}
-
-#[expect(
-    clippy::print_stdout,
-    reason = "the one line that tells a person or a script where the gateway is"
-)]
-fn announce(gateway: &Gateway) {
-    println!(
-        "gateway ready on http://{} (admin http://{})",
-        gateway.address(),
-        gateway.admin_address()
-    );
+fn reread_routes() -> Result<Vec<gateway::FileRoute>, service_kit::settings::SettingsError> {
+    let settings = PROGRAM.load(Sources::from_process())?;
+    Ok(Config::from_settings(&settings)?.file_routes)
 }

@@ -79,7 +79,8 @@ impl Snapshot {
                     && !names_one_of(service, &outside.hosts)
             });
             let pool = match previous {
-                Some(pool) if reusable => Arc::clone(pool),
+                // While two services have one name, the pool may be the other's.
+                Some(pool) if reusable && pool.id() == service.id => Arc::clone(pool),
                 previous => Arc::new(materials.pool(service, previous.map(|pool| pool.carried()))),
             };
             pools.insert(service.name.clone(), pool);

@@ -2,10 +2,11 @@
 
 use std::{io, net::SocketAddr, time::Duration};
 
-use catalog_api::{ServiceName, Status};
+use catalog_api::{CatalogUrl, ServiceName, Status};
 use gateway::upstream::Health;
 use registration::RegistrationSettings;
 use service_kit::{
+    listen::reachable,
     secret::Secret,
     settings::SettingsError,
     shutdown::{self, ShutdownTrigger},
@@ -63,8 +64,8 @@ pub enum StartError {
     #[error("the gateway did not start")]
     Gateway(#[from] gateway::StartError),
     /// The catalog's own URL.
-    #[error("the address of the catalog makes no URL: {0}")]
-    CatalogUrl(String),
+    #[error("the address of the catalog makes no URL")]
+    CatalogUrl(#[from] catalog_api::CatalogUrlError),
     /// The lease of the name services.
     #[error(transparent)]
     Lease(#[from] catalog_api::Invalid),
@@ -81,29 +82,26 @@ impl Platform {
         let (stop_catalog, catalog_stopping) = shutdown::channel();
         let catalog =
             catalog::Catalog::start(config.catalog, sockets.catalog, catalog_stopping).await?;
-        let catalog_url = format!("http://{}", reachable(catalog.address));
+        let catalog_url: CatalogUrl = format!("http://{}", reachable(catalog.address)).parse()?;
 
         let mut names = Vec::with_capacity(sockets.names.len());
         for socket in sockets.names {
             let (stop, stopping) = shutdown::channel();
             let config = names::Config {
                 instance: None,
-                registration: Some(registration(&catalog_url, catalog.token.clone())?),
+                registration: Some(registration(catalog_url.clone(), catalog.token.clone())?),
             };
             let running = names::Names::start(config, socket, stopping)?;
             names.push(NameService { running, stop });
         }
 
-        let url = catalog_url
-            .parse()
-            .map_err(|error| StartError::CatalogUrl(format!("{error}")))?;
         let listeners = gateway::Listeners {
             clients: sockets.gateway.socket,
             admin: sockets.admin,
         };
         let (stop_gateway, gateway_stopping) = shutdown::channel();
         let gateway = gateway::Gateway::start(
-            config.gateway.config(vec![url])?,
+            config.gateway.config(vec![catalog_url])?,
             listeners,
             gateway_stopping,
         )
@@ -184,21 +182,12 @@ impl Platform {
     }
 }
 
-/// The address under which a part of this process reaches another one.
-fn reachable(address: SocketAddr) -> SocketAddr {
-    let ip = match address {
-        SocketAddr::V4(v4) if v4.ip().is_unspecified() => std::net::Ipv4Addr::LOCALHOST.into(),
-        SocketAddr::V6(v6) if v6.ip().is_unspecified() => std::net::Ipv6Addr::LOCALHOST.into(),
-        specific => specific.ip(),
-    };
-    SocketAddr::new(ip, address.port())
-}
-
-fn registration(catalog_url: &str, token: Secret) -> Result<RegistrationSettings, StartError> {
+fn registration(
+    catalog_url: CatalogUrl,
+    token: Secret,
+) -> Result<RegistrationSettings, StartError> {
     Ok(RegistrationSettings {
-        catalog_urls: catalog_url
-            .parse()
-            .map_err(|error| StartError::CatalogUrl(format!("{error}")))?,
+        catalog_urls: catalog_url.into(),
         token: Some(token),
         advertise: None,
         lease: LEASE.try_into()?,

@@ -108,7 +108,7 @@ impl GatewayPart {
     /// Names the setting, where it was set and what is allowed.
     pub fn config(
         &self,
-        catalog_urls: Vec<gateway::catalog::CatalogUrl>,
+        catalog_urls: Vec<catalog_api::CatalogUrl>,
     ) -> Result<gateway::Config, SettingsError> {
         let listen = self.settings.listen("GATEWAY_LISTEN")?;
         gateway::Config::with_catalog(&self.settings, listen, catalog_urls, self.data_dir.clone())

@@ -1,13 +1,13 @@
 //! The program `platform`: settings → sockets → [`Platform`] → signals.
 
-use std::{net::SocketAddr, process::ExitCode};
+use std::{fmt::Write as _, net::SocketAddr, process::ExitCode};
 
 use platform::{Config, PROGRAM, Platform, Sockets};
 use service_kit::{
     listen::BindError,
     program::{self, RunError},
     settings::{Settings, SettingsError, Sources},
-    shutdown::{Signal, Signals},
+    shutdown::Signals,
     telemetry,
 };
 
@@ -19,11 +19,10 @@ fn main() -> ExitCode {
     program::main(
         &PROGRAM,
         |settings| Config::from_settings(settings).map(drop),
-        run,
+        |settings| program::block_on(run(settings)),
     )
 }
 
-#[tokio::main]
 async fn run(settings: Settings) -> Result<(), RunError> {
     let config = Config::from_settings(&settings)?;
     let _telemetry = telemetry::init(&settings)?;
@@ -32,71 +31,37 @@ async fn run(settings: Settings) -> Result<(), RunError> {
     let mut signals = Signals::new()?;
     let platform = tokio::select! {
         started = Platform::start(config, sockets) => started.map_err(RunError::runtime)?,
-        () = stop_asked(&mut signals, None) => return Ok(()),
+        () = signals.stop_asked(async || {}) => return Ok(()),
     };
-    tokio::select! {
-        () = platform.ready() => {}
-        () = stop_asked(&mut signals, Some(&platform)) => return stop(platform, signals).await,
-    }
-    announce(&platform, instead_of);
-    stop_asked(&mut signals, Some(&platform)).await;
-    stop(platform, signals).await
-}
-
-async fn stop_asked(signals: &mut Signals, platform: Option<&Platform>) {
-    while signals.next().await == Signal::Hangup {
-        if let Some(platform) = platform {
-            reload(platform).await;
-        }
-    }
-}
-
-/// Routes are the only files of this process that can change under it.
-async fn reload(platform: &Platform) {
-    let routes = || -> Result<_, SettingsError> {
-        let config = Config::from_settings(&PROGRAM.load(Sources::from_process())?)?;
-        Ok(config.gateway.config(Vec::new())?.file_routes)
+    let reload = async || platform.gateway().reload(reread_routes()).await;
+    let stop_asked = tokio::select! {
+        () = platform.ready() => false,
+        () = signals.stop_asked(reload) => true,
     };
-    match routes() {
-        Ok(routes) => {
-            platform.gateway().reload(routes).await;
-            tracing::info!("routes reloaded; other settings change with a restart");
-        }
-        Err(error) => tracing::error!(%error, "configuration not reloaded, the old one goes on"),
+    if !stop_asked {
+        program::announce(table(&platform, instead_of));
+        signals.stop_asked(reload).await;
     }
-}
-
-async fn stop(platform: Platform, mut signals: Signals) -> Result<(), RunError> {
     tracing::info!("stopping: finishing what is under way");
-    tokio::select! {
-        stopped = platform.stop() => tracing::info!(cut = stopped.cut, "stopped"),
-        () = second_interrupt(&mut signals) => return Err(RunError::runtime("stopped at once by a second interrupt")),
-    }
+    let stopped = signals.unless_interrupted(platform.stop()).await?;
+    tracing::info!(cut = stopped.cut, "stopped");
     Ok(())
 }
 
-async fn second_interrupt(signals: &mut Signals) {
-    while signals.next().await != Signal::Interrupt {}
+/// Routes are the only files of this process that can change under it.
+fn reread_routes() -> Result<Vec<gateway::FileRoute>, SettingsError> {
+    let config = Config::from_settings(&PROGRAM.load(Sources::from_process())?)?;
+    Ok(config.gateway.config(Vec::new())?.file_routes)
 }
 
-#[expect(
-    clippy::print_stdout,
-    reason = "the table of URLs is what a person who started the platform looks for"
-)]
-fn announce(platform: &Platform, instead_of: Option<BindError>) {
+/// The URLs that a person who started the platform looks for.
+fn table(platform: &Platform, instead_of: Option<BindError>) -> String {
     let gateway = platform.gateway();
     let url = |address: SocketAddr| match address.port() {
         80 => format!("http://{}", host(address)),
         port => format!("http://{}:{port}", host(address)),
     };
     let base = url(gateway.address());
-    if let Some(reason) = instead_of {
-        println!(
-            "the gateway is on port {} because {reason}",
-            gateway.address().port()
-        );
-    }
-    println!("platform ready");
     let mut rows = vec![
         ("gateway", format!("{base}/")),
         ("a name", format!("{base}/api/name")),
@@ -113,9 +78,19 @@ fn announce(platform: &Platform, instead_of: Option<BindError>) {
             .names_addresses()
             .map(|address| ("name service", format!("{}/name", url(address)))),
     );
+    let mut text = match instead_of {
+        Some(reason) => format!(
+            "the gateway is on port {} because {reason}\n",
+            gateway.address().port()
+        ),
+        None => String::new(),
+    };
+    text.push_str("platform ready");
     for (what, url) in rows {
-        println!("  {what:<14} {url}");
+        // Writing to a String cannot fail.
+        let _ = write!(text, "\n  {what:<14} {url}");
     }
+    text
 }
 
 /// A host that a browser on this machine can open.

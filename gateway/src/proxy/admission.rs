@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use http::{Version, header};
+use pingora_core::protocols::http::ServerSession as HttpSession;
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 use service_kit::http::RequestId;
@@ -15,6 +16,9 @@ use crate::{
     upstream::NoEndpoint,
 };
 
+/// Start of the line that gives a length. No blank may stand before the colon (RFC 9112 §5.1), Pingora refuses it.
+const LENGTH_FIELD: &[u8] = b"content-length:";
+
 /// Reads the request, finds its route and its pool, and puts them into the context.
 ///
 /// # Errors
@@ -22,7 +26,7 @@ use crate::{
 pub(super) fn admit(session: &Session, live: &Live, ctx: &mut Context) -> Result<(), GatewayError> {
     let header = session.req_header();
     ctx.request_id = Some(RequestId::from_headers(&header.headers));
-    check_framing(header)?;
+    check_framing(session)?;
     let host = RequestHost::parse(authority(header)?)
         .ok_or(GatewayError::Malformed("the host is not valid"))?;
     let path = RequestPath::parse(header.uri.path())?;
@@ -61,18 +65,34 @@ pub(super) fn admit(session: &Session, live: &Live, ctx: &mut Context) -> Result
     Ok(())
 }
 
-/// Refuses what proxies and services are known to read differently (RFC 9112 §6.3, §11.2).
-fn check_framing(header: &RequestHeader) -> Result<(), GatewayError> {
-    let headers = &header.headers;
-    if headers.contains_key(header::TRANSFER_ENCODING)
-        && headers.contains_key(header::CONTENT_LENGTH)
-    {
+/// Refuses what proxies and services are known to read differently (RFC 9112 §2.2, §6.3, §11.2).
+///
+/// Pingora drops `Content-Length` beside `Transfer-Encoding` while it parses and takes a bare LF for a line's end, so this looks at
+/// the bytes that came.
+fn check_framing(session: &Session) -> Result<(), GatewayError> {
+    let header = session.req_header();
+    if !header.raw_path_is_utf8() {
+        return Err(GatewayError::Malformed("the request target is not UTF-8"));
+    }
+    let HttpSession::H1(session) = session.as_downstream() else {
+        return Ok(());
+    };
+    let received = session.get_headers_raw_bytes();
+    let mut lines = received.split(|byte| *byte == b'\n').peekable();
+    let mut has_length = false;
+    while let Some(line) = lines.next() {
+        // What follows the last LF is not a line.
+        if lines.peek().is_some() && !line.ends_with(b"\r") {
+            return Err(GatewayError::Malformed("a line ends in LF without CR"));
+        }
+        has_length |= line
+            .get(..LENGTH_FIELD.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(LENGTH_FIELD));
+    }
+    if has_length && header.headers.contains_key(header::TRANSFER_ENCODING) {
         return Err(GatewayError::Malformed(
             "it has both Transfer-Encoding and Content-Length",
         ));
-    }
-    if !header.raw_path_is_utf8() {
-        return Err(GatewayError::Malformed("the request target is not UTF-8"));
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use http::{HeaderValue, Uri, header};
+use http::{HeaderName, HeaderValue, StatusCode, Uri, header};
 use pingora_error::{OrErr, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
@@ -35,6 +35,7 @@ pub(super) fn prepare_request(
         )?;
         upstream.set_uri(uri);
     }
+    drop_claims(upstream);
     if let Some(client) = client {
         upstream.insert_header("x-forwarded-for", client.ip().to_string())?;
         upstream.insert_header("forwarded", forwarded(client, host.as_ref()))?;
@@ -48,7 +49,7 @@ pub(super) fn prepare_request(
             let prefix = route.prefix().as_str();
             upstream.insert_header("x-forwarded-prefix", &prefix[..prefix.len() - 1])?;
         }
-        _ => drop(upstream.remove_header("x-forwarded-prefix")),
+        _ => {}
     }
     if let Some(id) = &ctx.request_id {
         upstream.insert_header("x-request-id", id.header())?;
@@ -61,12 +62,27 @@ pub(super) fn prepare_request(
     Ok(())
 }
 
+/// Takes out every `X-Forwarded-…` and `Forwarded` of the client, also those that the gateway does not set: frameworks believe
+/// `X-Forwarded-Port`, `-Ssl`, `-Server` and more.
+fn drop_claims(upstream: &mut RequestHeader) {
+    let claims: Vec<HeaderName> = upstream
+        .headers
+        .keys()
+        .filter(|name| name.as_str().starts_with("x-forwarded-") || *name == header::FORWARDED)
+        .cloned()
+        .collect();
+    for claim in claims {
+        upstream.remove_header(&claim);
+    }
+}
+
 /// Sets what the gateway adds to every answer of a service.
 pub(super) fn prepare_response(
     response: &mut ResponseHeader,
     ctx: &Context,
     expose_revision: bool,
 ) -> Result<()> {
+    drop_fields_of_the_hop(response);
     if let Some(id) = &ctx.request_id {
         response.insert_header("x-request-id", id.header())?;
     }
@@ -78,6 +94,30 @@ pub(super) fn prepare_response(
         format!("{} {INTERMEDIARY}", via_version(response.version)),
     )?;
     Ok(())
+}
+
+/// Takes out what the service meant for its own connection (RFC 9110 §7.6.1). Pingora does this for requests only. Framing is left
+/// to Pingora whoever nominates it, and an upgrade is between client and service.
+fn drop_fields_of_the_hop(response: &mut ResponseHeader) {
+    const KEPT: [HeaderName; 2] = [header::CONTENT_LENGTH, header::TRANSFER_ENCODING];
+    if response.status == StatusCode::SWITCHING_PROTOCOLS {
+        return;
+    }
+    let nominated: Vec<HeaderName> = response
+        .headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .filter(|name| !KEPT.contains(name))
+        .collect();
+    for name in nominated {
+        response.remove_header(&name);
+    }
+    for name in ["keep-alive", "proxy-connection"] {
+        response.remove_header(name);
+    }
 }
 
 /// RFC 7239 §4; a host that would not survive quoting is left out.

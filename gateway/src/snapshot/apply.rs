@@ -117,7 +117,8 @@ impl Applier {
                     }
                 }
                 Update::FileRoutes(routes) => {
-                    outside.file_routes = routes != self.materials.file_routes
+                    // One of several reloads in a step is enough.
+                    outside.file_routes |= routes != self.materials.file_routes
                         || self.live.load().routes().all().is_empty();
                     self.materials.file_routes = routes;
                 }

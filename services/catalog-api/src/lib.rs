@@ -3,9 +3,11 @@
 //! Every type here is *parsed*: a [`Weight`] of 0, a [`PathPrefix`] without its slash or a [`ServiceName`] that is reserved cannot
 //! be built, whether it comes from JSON, from a file or from code. So nobody downstream checks again.
 //!
-//! Must not know: HTTP servers, clients, stores, runtimes. It depends on serde and on a duration parser, nothing else.
+//! Must not know: HTTP servers, clients, stores, runtimes. It depends on serde and on
+//! parsers of durations and URIs, nothing else.
 
 pub mod address;
+pub mod catalog_url;
 pub mod event;
 pub mod instance;
 pub mod invalid;
@@ -19,6 +21,7 @@ pub mod span;
 pub mod timestamp;
 
 pub use address::{Address, Host};
+pub use catalog_url::{CatalogUrl, CatalogUrlError, CatalogUrls};
 pub use event::{Deleted, EventKind, Snapshot};
 pub use instance::{Instance, InstanceSpec, Status};
 pub use invalid::Invalid;

@@ -170,7 +170,7 @@ impl Catalog {
 impl Running {
     /// Where it can be reached from this machine.
     pub fn url(&self) -> String {
-        format!("http://{}", presence::reachable(self.address))
+        format!("http://{}", service_kit::listen::reachable(self.address))
     }
 
     /// Waits for the end: requests in flight are answered, the database is closed.

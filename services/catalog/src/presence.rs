@@ -7,7 +7,7 @@ use catalog_api::{
     ServiceSpec, Span, Weight,
 };
 use database::{Command, Expect, Refusal, WriteError};
-use service_kit::shutdown::Shutdown;
+use service_kit::{listen::reachable, shutdown::Shutdown};
 
 use crate::{follower::chain, registry::Registry};
 
@@ -31,16 +31,6 @@ pub(crate) struct Presence {
 /// What is to be advertised when nothing is configured: the bound address, or loopback where that is every address.
 pub(crate) fn address_of(bound: SocketAddr) -> Result<Address, Invalid> {
     reachable(bound).to_string().parse()
-}
-
-/// An address that can be connected to.
-pub(crate) fn reachable(bound: SocketAddr) -> SocketAddr {
-    let ip = match bound.ip() {
-        std::net::IpAddr::V4(ip) if ip.is_unspecified() => std::net::Ipv4Addr::LOCALHOST.into(),
-        std::net::IpAddr::V6(ip) if ip.is_unspecified() => std::net::Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    SocketAddr::new(ip, bound.port())
 }
 
 // === impl Presence ===

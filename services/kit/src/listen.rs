@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::{Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs as _};
 use std::str::FromStr;
 
 use socket2::{Domain, Protocol, Socket, Type};
@@ -89,6 +89,16 @@ pub fn bind(address: &ListenAddress) -> Result<TcpListener, BindError> {
         .next()
         .ok_or_else(|| classify(io::Error::other("the host has no address")))?;
     listen(resolved).map_err(classify)
+}
+
+/// The address under which this machine reaches a listener: its own, or loopback where it listens on every address.
+pub fn reachable(listening: SocketAddr) -> SocketAddr {
+    let ip = match listening.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, listening.port())
 }
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {

@@ -3,13 +3,14 @@
 mod healthcheck;
 
 use std::error::Error;
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use crate::BoxError;
 use crate::listen::BindError;
 use crate::settings::{Mode, Program, Settings, SettingsError, Sources};
+use crate::shutdown::Interrupted;
 use crate::telemetry;
 
 /// Exit code of a program that failed while it ran.
@@ -117,6 +118,29 @@ fn chain(error: &(dyn Error + 'static)) -> String {
     text
 }
 
+/// Runs the asynchronous part of a program on a multi-threaded runtime, and leaves without waiting for tasks that are still there
+/// at its end: what was worth waiting for has been waited for.
+///
+/// # Errors
+///
+/// Those of `work`, and a runtime that cannot be built.
+pub fn block_on(work: impl Future<Output = Result<(), RunError>>) -> Result<(), RunError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    let outcome = runtime.block_on(work);
+    runtime.shutdown_background();
+    outcome
+}
+
+/// Tells the person or the script that started the program something, on stdout and at once. Not through the log: it is what the
+/// program is asked for.
+pub fn announce(text: impl Display) {
+    let mut stdout = io::stdout().lock();
+    // A reader that is gone is no failure of the program.
+    let _ = writeln!(stdout, "{text}").and_then(|()| stdout.flush());
+}
+
 // === impl RunError ===
 
 impl RunError {
@@ -135,6 +159,12 @@ impl From<SettingsError> for RunError {
 impl From<BindError> for RunError {
     fn from(error: BindError) -> Self {
         Self::Configuration(error.into())
+    }
+}
+
+impl From<Interrupted> for RunError {
+    fn from(interrupted: Interrupted) -> Self {
+        Self::runtime(interrupted)
     }
 }
 

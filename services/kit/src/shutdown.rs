@@ -3,7 +3,7 @@
 use std::io;
 
 use tokio::signal::unix::{self, SignalKind};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::watch;
 
 /// Sees whether the process was asked to stop. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -41,6 +41,11 @@ pub struct Signals {
     interrupt: unix::Signal,
     hangup: unix::Signal,
 }
+
+/// A second INT ended the program before its drain did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("stopped at once by a second interrupt, before everything under way was finished")]
+pub struct Interrupted;
 
 // === impl ShutdownTrigger ===
 
@@ -92,24 +97,28 @@ impl Signals {
             _ = self.hangup.recv() => Signal::Hangup,
         }
     }
-}
 
-/// The next signal of the process, for programs that need no stream of their own. The handlers are registered by the
-/// first call and stay, so that a signal between two calls is not lost; one caller at a time gets each signal.
-///
-/// Where handlers cannot be registered it never resolves, and the operating system's default action stays.
-pub async fn signals() -> Signal {
-    static PROCESS: Mutex<Option<Signals>> = Mutex::const_new(None);
-    let mut process = PROCESS.lock().await;
-    if process.is_none() {
-        match Signals::new() {
-            Ok(signals) => *process = Some(signals),
-            Err(error) => tracing::error!(%error, "cannot handle signals"),
+    /// Resolves when the program is asked to stop, by TERM or INT. Every HUP until then calls `reload`.
+    pub async fn stop_asked(&mut self, mut reload: impl AsyncFnMut()) {
+        while self.next().await == Signal::Hangup {
+            reload().await;
         }
     }
-    match process.as_mut() {
-        Some(signals) => signals.next().await,
-        None => std::future::pending().await,
+
+    /// Waits for a stop to end, unless a further INT asks not to.
+    ///
+    /// # Errors
+    ///
+    /// [`Interrupted`], at the INT; the stop is dropped then.
+    pub async fn unless_interrupted<T>(
+        &mut self,
+        stop: impl Future<Output = T>,
+    ) -> Result<T, Interrupted> {
+        let interrupt = async { while self.next().await != Signal::Interrupt {} };
+        tokio::select! {
+            ended = stop => Ok(ended),
+            () = interrupt => Err(Interrupted),
+        }
     }
 }
 

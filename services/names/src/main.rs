@@ -1,83 +1,44 @@
 //! The program `service-api`: settings, socket, instance, signals.
 
-use std::{
-    io::{self, Write as _},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    process::ExitCode,
-};
+use std::process::ExitCode;
 
-use names::{Config, Names, PROGRAM, Running};
+use names::{Config, Names, PROGRAM};
 use service_kit::{
-    listen::bind,
+    listen::{bind, reachable},
     program::{self, RunError},
-    settings::{Settings, SettingsError},
-    shutdown::{self, ShutdownTrigger, Signal, Signals},
+    settings::Settings,
+    shutdown::{self, Signals},
     telemetry,
 };
 
 fn main() -> ExitCode {
-    program::main(&PROGRAM, check, run)
+    program::main(
+        &PROGRAM,
+        |settings| Config::read(settings).map(drop),
+        |settings| program::block_on(run(settings)),
+    )
 }
 
-fn check(settings: &Settings) -> Result<(), SettingsError> {
-    Config::read(settings).map(|_| ())
-}
-
-fn run(settings: Settings) -> Result<(), RunError> {
+async fn run(settings: Settings) -> Result<(), RunError> {
     let (address, config) = Config::read(&settings)?;
     let _telemetry = telemetry::init(&settings)?;
     let listener = bind(&address)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?;
-    let outcome = runtime.block_on(async {
-        let signals = Signals::new()?;
-        let (stop, stopping) = shutdown::channel();
-        let running = Names::start(config, listener, stopping).map_err(RunError::runtime)?;
-        announce(&running)?;
-        until_stopped(running, stop, signals).await
-    });
-    // A second INT must not wait for tasks that still drain.
-    runtime.shutdown_background();
-    outcome
-}
-
-/// The one line on standard output; scripts wait for it.
-fn announce(running: &Running) -> io::Result<()> {
-    let mut address = running.address;
-    if address.ip().is_unspecified() {
-        // An address to click, not the one bound.
-        let loopback: IpAddr = match address {
-            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
-        };
-        address.set_ip(loopback);
-    }
-    let mut stdout = io::stdout();
-    writeln!(
-        stdout,
-        "service-api ready on http://{address} (instance {})",
+    let mut signals = Signals::new()?;
+    let (stop, stopping) = shutdown::channel();
+    let running = Names::start(config, listener, stopping).map_err(RunError::runtime)?;
+    // Scripts wait for this line.
+    program::announce(format_args!(
+        "service-api ready on http://{} (instance {})",
+        reachable(running.address),
         running.instance
-    )?;
-    stdout.flush()
-}
-
-async fn until_stopped(
-    running: Running,
-    stop: ShutdownTrigger,
-    mut signals: Signals,
-) -> Result<(), RunError> {
-    while signals.next().await == Signal::Hangup {
-        tracing::info!("HUP has no effect: service-api has no file to read again");
-    }
+    ));
+    signals
+        .stop_asked(async || {
+            tracing::info!("HUP has no effect: service-api has no file to read again")
+        })
+        .await;
     stop.trigger();
-    let interrupted = async { while signals.next().await != Signal::Interrupt {} };
-    tokio::select! {
-        drained = running.finished() => match drained {
-            // Cut connections are logged; the stop itself went as asked.
-            Ok(_) => Ok(()),
-            Err(error) => Err(RunError::runtime(error)),
-        },
-        () = interrupted => Err(RunError::runtime("interrupted before the requests in flight were finished")),
-    }
+    // Cut connections are logged; the stop itself went as asked.
+    let drained = signals.unless_interrupted(running.finished()).await?;
+    drained.map(drop).map_err(RunError::runtime)
 }

@@ -16,12 +16,11 @@ mod failure;
 mod registered;
 mod renewal;
 
-pub mod catalog_url;
 pub mod config;
 pub mod lease;
 pub mod settings;
 
-pub use catalog_url::{CatalogUrl, CatalogUrls};
+pub use catalog_api::{CatalogUrl, CatalogUrls};
 pub use config::Config;
 pub use failure::Failure;
 pub use lease::Lease;

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use service_kit::shutdown::{Signal, Signals, signals};
+use service_kit::shutdown::{Interrupted, Signal, Signals};
 
 use crate::wire::within;
 
@@ -23,14 +23,22 @@ async fn signals_arrive_one_by_one_also_between_two_waits() {
     kill("-INT");
     assert_eq!(within(stream.next()).await, Signal::Interrupt);
 
-    let next = tokio::spawn(signals());
-    within(async {
-        // The process-wide stream is registered by the first call, which may not have run yet.
-        while !next.is_finished() {
-            kill("-HUP");
-            tokio::task::yield_now().await;
-        }
-    })
+    // Every HUP reloads, TERM ends.
+    kill("-HUP");
+    let mut reloads = 0;
+    within(stream.stop_asked(async || {
+        reloads += 1;
+        kill(if reloads < 3 { "-HUP" } else { "-TERM" });
+    }))
     .await;
-    assert_eq!(next.await.unwrap(), Signal::Hangup);
+    assert_eq!(reloads, 3);
+
+    // A stop that hangs is left at the second INT, not at another TERM.
+    assert_eq!(within(stream.unless_interrupted(async { 7 })).await, Ok(7));
+    kill("-TERM");
+    kill("-INT");
+    assert_eq!(
+        within(stream.unless_interrupted(std::future::pending::<()>())).await,
+        Err(Interrupted)
+    );
 }

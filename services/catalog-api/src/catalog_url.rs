@@ -57,7 +57,7 @@ impl CatalogUrl {
     }
 
     /// The URL of `path` (absolute) on this replica.
-    pub(crate) fn join(&self, path: &str) -> String {
+    pub fn join(&self, path: &str) -> String {
         format!("{}{path}", self.base)
     }
 }
