@@ -1,0 +1,62 @@
+//! Stopping: what is under way is finished, what is idle is closed, and there is a deadline.
+
+use std::{sync::Arc, time::Duration};
+
+use gateway::Drained;
+use tokio::sync::Semaphore;
+
+use crate::harness::{Backend, Behaviour, Connection, Rig, eventually, request, service};
+
+async fn held(rig: &Rig) -> (Backend, Arc<Semaphore>, Connection) {
+    let permits = Arc::new(Semaphore::new(0));
+    let backend = Backend::behaving("b", Behaviour::Held(Arc::clone(&permits))).await;
+    rig.put(service("hold", &[&backend])).await;
+    let mut client = Connection::open(rig.address()).await.unwrap();
+    client
+        .send(request("GET", "/hold/", &[], ""))
+        .await
+        .unwrap();
+    eventually("the request is held", async || backend.hits() == 1).await;
+    (backend, permits, client)
+}
+
+#[tokio::test]
+async fn a_request_under_way_is_finished_and_nothing_else_begins() {
+    let rig = Rig::start().await;
+    let mut idle = Connection::open(rig.address()).await.unwrap();
+    idle.send(request("GET", "/metrics", &[], ""))
+        .await
+        .unwrap();
+    idle.response().await.unwrap();
+    let (_backend, permits, mut client) = held(&rig).await;
+    rig.stop.trigger();
+    assert!(idle.is_closed_by_peer().await);
+    eventually("new connections are refused", async || {
+        Connection::open(rig.address()).await.is_err()
+    })
+    .await;
+    let ready = rig.admin("/readyz?verbose").await;
+    assert_eq!(ready.status(), 503);
+    assert!(ready.text().contains("stopping"), "{}", ready.text());
+    permits.add_permits(1);
+    let answer = client.response().await.unwrap();
+    assert_eq!((answer.status(), answer.text().as_str()), (200, "b"));
+    assert_eq!(answer.header("connection"), Some("close"));
+    assert!(client.is_closed_by_peer().await);
+    assert_eq!(rig.gateway.finished().await, Drained { cut: 0 });
+}
+
+#[tokio::test]
+async fn an_idle_gateway_stops_at_once() {
+    let rig = Rig::configured(|config| config.drain_timeout = Duration::from_secs(3600)).await;
+    rig.stop.trigger();
+    assert_eq!(rig.gateway.finished().await, Drained { cut: 0 });
+}
+
+#[tokio::test]
+async fn the_deadline_ends_the_wait() {
+    let rig = Rig::configured(|config| config.drain_timeout = Duration::from_millis(50)).await;
+    let (_backend, _permits, _client) = held(&rig).await;
+    rig.stop.trigger();
+    assert_eq!(rig.gateway.finished().await, Drained { cut: 1 });
+}
