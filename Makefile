@@ -18,6 +18,10 @@ run: tools-build ## Start the whole platform in one process (Ctrl-C stops it)
 test: tools-test ## Run every test of the workspace
 	@scripts/test
 
+.PHONY: bench
+bench: tools-build ## Measure what a request and a change cost, part by part
+	$(CARGO) bench --locked --package benches
+
 .PHONY: lint
 lint: tools-lint ## Check format, clippy, documentation, licences and dependency rules
 	$(CARGO) fmt --all --check

@@ -194,10 +194,13 @@ mod tests {
     const PROGRAM: Program = Program {
         name: "example",
         about: "An example",
-        settings: &[&[
-            Setting::new("NAMES_LISTEN", "Address").default("127.0.0.1:1"),
-            Setting::new("NAMES_TOKEN", "Token").secret(),
-        ]],
+        settings: &[
+            &[
+                Setting::new("NAMES_LISTEN", "Address").default("127.0.0.1:1"),
+                Setting::new("NAMES_TOKEN", "Token").secret(),
+            ],
+            telemetry::SETTINGS,
+        ],
         tables: &[],
         config_variable: "",
         refused: &[],

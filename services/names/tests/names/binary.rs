@@ -51,7 +51,7 @@ async fn a_second_int_ends_it_at_once() {
     program.signal("INT");
     let ended = program.ended();
     assert_eq!(ended.code, Some(1), "{ended:?}");
-    assert!(ended.stderr.contains("interrupted"), "{ended:?}");
+    assert!(ended.stderr.contains("second interrupt"), "{ended:?}");
     drop(answer);
 }
 
