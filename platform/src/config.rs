@@ -11,6 +11,9 @@ use service_kit::{
 /// Most instances of the name service in one process.
 const NAMES_INSTANCES_MAX: u16 = 100;
 
+/// Port of the gateway where port 80 cannot be had.
+const FALLBACK_PORT: u16 = 8080;
+
 const SETTINGS: &[Setting] = &[
     Setting::new("NAMES_LISTEN", "where the first instance of the name service listens; further ones take free ports of its host")
         .default("0.0.0.0:5000")
@@ -46,8 +49,8 @@ pub struct Config {
     pub catalog: catalog::Config,
     /// Where the gateway listens.
     pub gateway_listen: ListenAddress,
-    /// Whether that is the user's choice, which is never replaced by another port.
-    pub gateway_listen_is_explicit: bool,
+    /// Where it listens instead when that cannot be had; none when the address is the user's choice, which is never replaced.
+    pub gateway_fallback: Option<ListenAddress>,
     /// Of the gateway, but for the address of the catalog, which is only known when it listens.
     pub gateway: GatewayPart,
     /// One address per instance of the name service.
@@ -89,9 +92,14 @@ impl Config {
         };
         // What the gateway would refuse is refused now, not when the catalog already runs.
         gateway.config(Vec::new())?;
+        let gateway_listen = settings.listen("GATEWAY_LISTEN")?;
+        let gateway_fallback = (!settings.is_explicit("GATEWAY_LISTEN")).then(|| ListenAddress {
+            host: gateway_listen.host.clone(),
+            port: FALLBACK_PORT,
+        });
         Ok(Self {
-            gateway_listen: settings.listen("GATEWAY_LISTEN")?,
-            gateway_listen_is_explicit: settings.is_explicit("GATEWAY_LISTEN"),
+            gateway_listen,
+            gateway_fallback,
             gateway,
             names_listen,
             catalog,

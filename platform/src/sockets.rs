@@ -6,9 +6,6 @@ use service_kit::listen::{BindError, ListenAddress, bind};
 
 use crate::Config;
 
-/// Port of the gateway where port 80 cannot be had.
-const FALLBACK_PORT: u16 = 8080;
-
 /// Bound sockets.
 pub struct Sockets {
     /// For clients.
@@ -38,10 +35,7 @@ impl Sockets {
     /// The first address that cannot be had.
     pub fn bind(config: &Config, admin: &ListenAddress) -> Result<Self, BindError> {
         Ok(Self {
-            gateway: GatewaySocket::bind(
-                &config.gateway_listen,
-                config.gateway_listen_is_explicit,
-            )?,
+            gateway: GatewaySocket::bind(&config.gateway_listen, config.gateway_fallback.as_ref())?,
             admin: bind(admin)?,
             catalog: bind(&config.catalog.listen)?,
             names: config
@@ -56,7 +50,7 @@ impl Sockets {
 // === impl GatewaySocket ===
 
 impl GatewaySocket {
-    fn bind(address: &ListenAddress, explicit: bool) -> Result<Self, BindError> {
+    fn bind(address: &ListenAddress, fallback: Option<&ListenAddress>) -> Result<Self, BindError> {
         let refused = match bind(address) {
             Ok(socket) => {
                 return Ok(Self {
@@ -66,22 +60,47 @@ impl GatewaySocket {
             }
             Err(error) => error,
         };
-        // Only what may happen to a default on an ordinary machine; an address that somebody asked for is never replaced.
-        if explicit
-            || !matches!(
-                refused,
-                BindError::Taken { .. } | BindError::NotPermitted { .. }
-            )
-        {
-            return Err(refused);
+        // Only for what may happen to a default on an ordinary machine.
+        let expected = matches!(
+            refused,
+            BindError::Taken { .. } | BindError::NotPermitted { .. }
+        );
+        match fallback {
+            Some(fallback) if expected => Ok(Self {
+                socket: bind(fallback)?,
+                instead_of: Some(refused),
+            }),
+            _ => Err(refused),
         }
-        let fallback = ListenAddress {
-            host: address.host.clone(),
-            port: FALLBACK_PORT,
-        };
-        Ok(Self {
-            socket: bind(&fallback)?,
-            instead_of: Some(refused),
-        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_taken_default_port_is_replaced_and_a_chosen_one_is_not() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address: ListenAddress = taken.local_addr().unwrap().to_string().parse().unwrap();
+        let fallback: ListenAddress = "127.0.0.1:0".parse().unwrap();
+        let other = GatewaySocket::bind(&address, Some(&fallback)).unwrap();
+        let reason = other.instead_of.unwrap().to_string();
+        assert!(reason.contains(&address.port.to_string()), "{reason}");
+        assert_ne!(other.socket.local_addr().unwrap().port(), address.port);
+        assert!(matches!(
+            GatewaySocket::bind(&address, None),
+            Err(BindError::Taken { .. })
+        ));
+
+        let free = GatewaySocket::bind(&fallback, None).unwrap();
+        assert!(free.instead_of.is_none());
+    }
+
+    #[test]
+    fn an_address_that_is_none_is_not_replaced() {
+        let nowhere: ListenAddress = "name.invalid:1".parse().unwrap();
+        let fallback: ListenAddress = "127.0.0.1:0".parse().unwrap();
+        assert!(GatewaySocket::bind(&nowhere, Some(&fallback)).is_err());
     }
 }

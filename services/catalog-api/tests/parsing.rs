@@ -1,6 +1,4 @@
 //! What may be said on the wire, what is refused, and that everything accepted survives a round trip.
-#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
-
 use catalog_api::{
     Address, HealthCheck, HostPattern, InstanceSpec, PathPrefix, Policy, Probe, RouteSpec, Service,
     ServiceName, ServiceRef, ServiceSpec, Span, Timeouts, Weight,
