@@ -62,7 +62,7 @@ pub const PROGRAM: Program = Program {
         "OTEL_EXPORTER_OTLP_ENDPOINT",
         "trace export is not part of this version; unset it",
     )],
-    listen: "GATEWAY_LISTEN",
+    listen: "ADMIN_LISTEN",
 };
 
 /// A gateway's configuration, checked.

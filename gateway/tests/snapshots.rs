@@ -358,19 +358,13 @@ fn a_service_created_again_under_its_old_name_gets_its_own_pool() {
     let (snapshot, mut materials) = two_services();
     let again = service(8, 3, json!({"name": "s1", "instances": [instance(1, 1)]}));
     // Told in the wrong order, as a stream that merges changes may do.
-    let both = snapshot.next(
-        vec![Change::Put(again)],
-        &Outside::default(),
-        &mut materials,
-    );
+    let again = vec![Change::Put(again)];
+    let both = snapshot.next(again, &Outside::default(), &mut materials);
     let next = both.next(vec![deleted(1, 2)], &Outside::default(), &mut materials);
     assert_eq!(next.pool(&name(1)).unwrap().id(), ServiceId(8));
     let (other, mut materials) = two_services();
-    let twice = other.next(
-        vec![Change::Put(service(8, 3, json!({"name": "s1"})))],
-        &Outside::default(),
-        &mut materials,
-    );
+    let second = vec![Change::Put(service(8, 3, json!({"name": "s1"})))];
+    let twice = other.next(second, &Outside::default(), &mut materials);
     let first_again = twice.next(vec![deleted(8, 4)], &Outside::default(), &mut materials);
     let pool = first_again.pool(&name(1)).unwrap();
     assert_eq!((pool.id(), pool.members().len()), (ServiceId(1), 2));

@@ -105,9 +105,11 @@ impl Drop for Process {
     }
 }
 
+/// Replaces the file in one step: a process that is reading it sees all or nothing of the change.
 fn routes(data: &Path, text: &str) -> std::path::PathBuf {
-    let file = data.join("gateway.toml");
-    std::fs::write(&file, text).unwrap();
+    let (file, fresh) = (data.join("gateway.toml"), data.join("gateway.toml.new"));
+    std::fs::write(&fresh, text).unwrap();
+    std::fs::rename(&fresh, &file).unwrap();
     file
 }
 
@@ -229,6 +231,28 @@ async fn a_hangup_reloads_the_routes_and_keeps_them_when_the_file_is_broken() {
     .await;
     process.signal("-TERM");
     assert_eq!(process.exit_code().await, Some(0));
+}
+
+#[test]
+fn the_healthcheck_asks_the_gateway_itself_and_not_what_it_leads_to() {
+    let data = TempDir::new().unwrap();
+    // Without a catalog: whatever clients ask for is answered with an error, and still the gateway lives.
+    let mut process = Process::start(&mut command(data.path()));
+    let admin = process.admin.to_string();
+    let healthcheck = || {
+        output(
+            command(data.path())
+                .arg("--healthcheck")
+                .env("ADMIN_LISTEN", &admin),
+        )
+    };
+    let (code, text) = healthcheck();
+    assert_eq!(code, Some(0), "{text}");
+    process.child.kill().unwrap();
+    process.child.wait().unwrap();
+    let (code, text) = healthcheck();
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("does not answer"), "{text}");
 }
 
 #[tokio::test]

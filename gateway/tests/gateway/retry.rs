@@ -65,6 +65,30 @@ async fn a_kept_connection_that_the_service_closed_costs_nobody_an_answer() {
 }
 
 #[tokio::test]
+async fn a_kept_connection_that_closes_on_a_request_speaks_not_against_its_endpoint() {
+    let rig = Rig::start().await;
+    let backend = Backend::behaving("b", Behaviour::OncePerConnection).await;
+    let strict = json!({"path": "/health", "interval": "1h", "unhealthy_after": 1});
+    let service = steady_service("hold", &[&backend]);
+    rig.put(with(service, "policy/health", strict)).await;
+    let mut client = Connection::open(rig.address()).await.unwrap();
+    for _ in 0..10 {
+        client
+            .send(request("GET", "/hold/", &[], ""))
+            .await
+            .unwrap();
+        assert_eq!(client.response().await.unwrap().text(), "b");
+    }
+    assert!(retries(&rig).await >= 1.0);
+    assert_eq!(rig.health("hold", &backend), Some(Health::Healthy));
+    // What is not idempotent is not repeated on a kept connection either.
+    rig.send("POST", "/hold/", &[], "x").await;
+    let received = backend.received();
+    let posts = received.iter().filter(|request| request.method() == "POST");
+    assert_eq!(posts.count(), 1);
+}
+
+#[tokio::test]
 async fn a_post_that_was_sent_is_not_sent_again() {
     let rig = Rig::start().await;
     let backends = [

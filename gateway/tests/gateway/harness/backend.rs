@@ -35,6 +35,8 @@ pub(crate) enum Behaviour {
     Close,
     /// An answer as `Name`, then the connection is closed without a warning.
     AnswerThenClose,
+    /// The first request of a connection is answered as `Name`, the second closes it without an answer.
+    OncePerConnection,
     /// Half of the promised content, then the connection is closed.
     Truncate,
     /// These bytes, then the connection is closed.
@@ -188,6 +190,7 @@ fn accept(listener: TcpListener, shared: Arc<Shared>) -> JoinHandle<()> {
 
 impl Shared {
     async fn serve(&self, mut connection: Connection) -> io::Result<()> {
+        let mut earlier = 0;
         while let Some(request) = connection.request().await? {
             let behaviour = if request.target() == "/health" {
                 self.checks.fetch_add(1, Ordering::SeqCst);
@@ -196,9 +199,15 @@ impl Shared {
                 self.received.lock().unwrap().push(request.clone());
                 self.behaviour.lock().unwrap().clone()
             };
+            let behaviour = match (behaviour, earlier) {
+                (Behaviour::OncePerConnection, 0) => Behaviour::Name,
+                (Behaviour::OncePerConnection, _) => Behaviour::Close,
+                (behaviour, _) => behaviour,
+            };
             if !self.answer(&mut connection, &request, behaviour).await? {
                 break;
             }
+            earlier += 1;
         }
         Ok(())
     }
@@ -227,7 +236,8 @@ impl Shared {
                 connection.send(answer).await?;
             }
             Behaviour::Silent => std::future::pending().await,
-            Behaviour::Close => return Ok(false),
+            // The first is told from the second by whoever has the connection.
+            Behaviour::Close | Behaviour::OncePerConnection => return Ok(false),
             Behaviour::AnswerThenClose => {
                 connection.send(ok(&self.name, is_head)).await?;
                 return Ok(false);

@@ -1,0 +1,124 @@
+//! The gateway's view of the catalog: what feeds it, what builds it, what keeps a copy of it.
+
+use std::sync::Arc;
+
+use service_kit::{
+    VERSION,
+    metrics::Metrics,
+    readiness::Readiness,
+    shutdown::{self, Shutdown, ShutdownTrigger},
+};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinHandle,
+};
+
+use super::StartError;
+use crate::{
+    catalog::Watcher,
+    config::Config,
+    metrics::{GatewayMetrics, LiveCollector},
+    snapshot::{
+        Applier, DiskCopy, DiskError, HostAddresses, Live, Materials, Resolver, Snapshot,
+        UPDATES_MAX, Update,
+    },
+    upstream::{Endpoints, HealthChecker},
+};
+
+/// The running parts, and what requests and operators need of them.
+pub(super) struct View {
+    pub(super) live: Arc<Live>,
+    pub(super) metrics: Arc<GatewayMetrics>,
+    pub(super) checker: Arc<HealthChecker>,
+    pub(super) readiness: Readiness,
+    pub(super) updates: mpsc::Sender<Update>,
+    stop_copying: ShutdownTrigger,
+    copying: JoinHandle<()>,
+}
+
+// === impl View ===
+
+impl View {
+    /// Starts from the copy on disk when there is one, and follows the catalog until shutdown.
+    pub(super) async fn start(config: &Config, shutdown: Shutdown) -> Result<Self, StartError> {
+        std::fs::create_dir_all(&config.data_dir).map_err(|source| StartError::DataDir {
+            path: config.data_dir.clone(),
+            source,
+        })?;
+        let copy = DiskCopy::in_folder(&config.data_dir);
+        let mut first = vec![Update::FileRoutes(config.file_routes.clone())];
+        first.extend(last_good(&copy)?);
+
+        let metrics = GatewayMetrics::new(Metrics::new("gateway", VERSION));
+        let live = Arc::new(Live::default());
+        let checker = HealthChecker::new(Arc::clone(&metrics));
+        let readiness = Readiness::new();
+        export(&live, &metrics).map_err(StartError::Metrics)?;
+
+        let (updates, queue) = mpsc::channel(UPDATES_MAX);
+        let (copies, snapshots) = watch::channel(Arc::new(Snapshot::default()));
+        let mut applier = Applier::new(
+            Arc::clone(&live),
+            Materials {
+                endpoints: Endpoints::new(Some(Arc::clone(&checker))),
+                hosts: HostAddresses::default(),
+                file_routes: Vec::new(),
+                metrics: Arc::clone(&metrics),
+            },
+            Resolver::start(updates.clone()),
+            copies,
+            readiness.condition("snapshot"),
+            readiness.detail("catalog entries"),
+        );
+        applier.apply(first).await;
+        tokio::spawn(applier.run(queue));
+
+        let watcher = Watcher {
+            urls: config.catalog_urls.clone(),
+            updates: updates.clone(),
+            metrics: Arc::clone(&metrics),
+            connection: readiness.detail("catalog"),
+        };
+        tokio::spawn(watcher.run(shutdown));
+        let (stop_copying, copying_stops) = shutdown::channel();
+        Ok(Self {
+            live,
+            metrics,
+            checker,
+            readiness,
+            updates,
+            stop_copying,
+            copying: tokio::spawn(copy.keep(snapshots, copying_stops)),
+        })
+    }
+
+    /// Writes what has not been written yet.
+    pub(super) async fn keep_last_copy(self) {
+        self.stop_copying.trigger();
+        // A copy that failed has said so itself.
+        let _ = self.copying.await;
+    }
+}
+
+fn export(live: &Arc<Live>, metrics: &GatewayMetrics) -> Result<(), prometheus::Error> {
+    let gauges = LiveCollector::new(Arc::clone(live))?;
+    metrics.exported().registry().register(Box::new(gauges))
+}
+
+fn last_good(copy: &DiskCopy) -> Result<Option<Update>, StartError> {
+    match copy.load() {
+        Ok(None) => Ok(None),
+        Ok(Some(change)) => {
+            tracing::info!("starting from the copy of the last good snapshot");
+            Ok(Some(Update::Catalog {
+                change: Some(change),
+                refusals: Vec::new(),
+            }))
+        }
+        Err(error @ DiskError::Corrupt { .. }) => {
+            tracing::error!(%error, "starting without the copy of the last good snapshot");
+            Ok(None)
+        }
+        Err(error) => Err(StartError::Copy(error)),
+    }
+}
