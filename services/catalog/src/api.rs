@@ -4,6 +4,7 @@ mod conditional;
 mod information;
 mod instances;
 mod parameters;
+mod selection;
 mod services;
 mod watch;
 

@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    ops::Bound,
     sync::{Arc, OnceLock},
 };
 
@@ -130,21 +131,47 @@ impl Snapshot {
         self.entries.values()
     }
 
+    /// Every entry with a greater id, in the order of ids.
+    pub(crate) fn entries_after(
+        &self,
+        after: Option<ServiceId>,
+    ) -> impl Iterator<Item = &Arc<Entry>> {
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.entries
+            .range((start, Bound::Unbounded))
+            .map(|(_, entry)| entry)
+    }
+
     /// `{"services": […], "revision": N}` with every service.
     pub(crate) fn list(&self) -> Bytes {
         self.list
-            .get_or_init(|| list(self.entries(), self.revision))
+            .get_or_init(|| list(self.entries().map(AsRef::as_ref), self.revision, None))
             .clone()
+    }
+
+    /// The same with some of the services, and with where to go on when there are more.
+    pub(crate) fn page<'a>(
+        &self,
+        entries: impl Iterator<Item = &'a Entry>,
+        next_cursor: Option<&str>,
+    ) -> Bytes {
+        list(entries, self.revision, next_cursor)
     }
 
     /// The same with one service, or with none when it is not there.
     pub(crate) fn list_one(&self, target: &ServiceRef) -> Bytes {
-        list(self.get(target).into_iter(), self.revision)
+        let entry = self.get(target).map(AsRef::as_ref);
+        list(entry.into_iter(), self.revision, None)
     }
 }
 
-/// Put together from pieces that are JSON already; encoding everything anew would cost a hundred times as much.
-fn list<'a>(entries: impl Iterator<Item = &'a Arc<Entry>>, revision: Revision) -> Bytes {
+/// Put together from pieces that are JSON already; encoding everything anew would cost a hundred times as much. A cursor has
+/// nothing in it that JSON would have to escape.
+fn list<'a>(
+    entries: impl Iterator<Item = &'a Entry>,
+    revision: Revision,
+    next_cursor: Option<&str>,
+) -> Bytes {
     let mut json = b"{\"services\":[".to_vec();
     for (index, entry) in entries.enumerate() {
         if index > 0 {
@@ -152,7 +179,11 @@ fn list<'a>(entries: impl Iterator<Item = &'a Arc<Entry>>, revision: Revision) -
         }
         json.extend_from_slice(&entry.json);
     }
-    json.extend_from_slice(format!("],\"revision\":{revision}}}").as_bytes());
+    json.extend_from_slice(format!("],\"revision\":{revision}").as_bytes());
+    if let Some(cursor) = next_cursor {
+        json.extend_from_slice(format!(",\"next_cursor\":\"{cursor}\"").as_bytes());
+    }
+    json.push(b'}');
     json.into()
 }
 

@@ -10,16 +10,27 @@ use service_kit::{
     problem::Problem,
 };
 
-use super::{Answer, Api, BODY_BYTES_MAX, Endpoint, conditional, insert, parameters, written};
+use super::{
+    Answer, Api, BODY_BYTES_MAX, Endpoint, conditional, insert, parameters,
+    selection::{self, Selection},
+    written,
+};
 use crate::{auth::authorize, problem};
 
 impl Api {
-    /// `GET /services`.
+    /// `GET /services`. The tag of a selection is the catalog's revision too: a change elsewhere sends it again for nothing, but
+    /// finding that out would cost the selection.
     pub(super) fn list(&self, call: &Call<Endpoint>) -> Answer {
-        parameters::query(call, &[])?;
+        let query = parameters::query(call, &selection::PARAMETERS)?;
+        let selection = Selection::parse(&query)?;
         let snapshot = self.live.load();
         conditional::tagged(call.request.headers(), snapshot.revision(), || {
-            body::json_bytes(StatusCode::OK, snapshot.list())
+            let json = if query.is_empty() {
+                snapshot.list()
+            } else {
+                selection.list(&snapshot)
+            };
+            body::json_bytes(StatusCode::OK, json)
         })
     }
 

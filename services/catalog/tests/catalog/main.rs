@@ -7,5 +7,6 @@ mod lease;
 mod lifecycle;
 mod property;
 mod reading;
+mod selection;
 mod watch;
 mod writing;

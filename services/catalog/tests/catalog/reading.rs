@@ -116,12 +116,12 @@ async fn unchanged_answers_are_not_sent_again() {
 async fn parameters_that_would_do_nothing_are_refused() {
     let catalog = Harness::start().await;
     for path in [
-        "/services?tag=x",
-        "/services/1?tag=x",
-        "/services/watch?tag=x",
+        "/services?tags=x",
+        "/services/1?tags=x",
+        "/services/watch?tags=x",
     ] {
         assert!(
-            catalog.get(path).await.problem(400).contains("tag"),
+            catalog.get(path).await.problem(400).contains("tags"),
             "{path}"
         );
     }
