@@ -29,6 +29,14 @@ lint: tools-lint ## Check format, clippy, documentation, licences and dependency
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items --locked
 	@scripts/deny
 
+.PHONY: docker
+docker: ## Build the image of every program
+	@docker/build
+
+.PHONY: test-images
+test-images: ## Run the programs as containers, where there is a Docker engine
+	@scripts/test-images
+
 .PHONY: tools-build
 tools-build:
 	@scripts/tools build

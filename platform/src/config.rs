@@ -39,7 +39,7 @@ pub const PROGRAM: Program = Program {
         "OTEL_EXPORTER_OTLP_ENDPOINT",
         "trace export is not part of this version; unset it",
     )],
-    listen: "GATEWAY_LISTEN",
+    listen: "ADMIN_LISTEN",
 };
 
 /// The configuration of all parts, checked.
