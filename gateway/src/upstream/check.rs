@@ -100,15 +100,16 @@ impl HealthChecker {
             service, address, ..
         } = endpoint.key();
         let Transition { from, to } = transition;
-        match to {
-            Health::Unhealthy => {
-                if from == Health::Healthy {
-                    self.metrics.ejected(service);
-                }
-                tracing::warn!(%service, endpoint = %address, from = from.as_str(), reason, "endpoint left the rotation");
+        match (from, to) {
+            (Health::Healthy, Health::Unhealthy) => {
+                self.metrics.ejected(service);
+                tracing::warn!(%service, endpoint = %address, reason, "endpoint left the rotation");
             }
-            Health::Healthy | Health::Unknown => {
-                tracing::info!(%service, endpoint = %address, from = from.as_str(), "endpoint is in rotation");
+            (_, Health::Unhealthy) => {
+                tracing::info!(%service, endpoint = %address, reason, "endpoint failed its first check");
+            }
+            (_, Health::Healthy | Health::Unknown) => {
+                tracing::info!(%service, endpoint = %address, "endpoint is in rotation");
             }
         }
     }
