@@ -141,3 +141,22 @@ async fn writing_through_the_gateway_needs_the_token() {
         .await;
     assert_eq!(again.status(), StatusCode::CONFLICT);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_catalog_passes_calls_on_to_services() {
+    let stack = Stack::start(2).await;
+    let mut client = Strict::new(stack.gateway_address());
+    let answer = client.get("/services/call/1/name").await.unwrap();
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let name: Value = serde_json::from_str(&answer.body).unwrap();
+    assert!(name["name"].as_str().unwrap().contains(' '), "{name}");
+    let five = client
+        .get("/services/call/service-api/names/5?seed=1")
+        .await
+        .unwrap();
+    let again = client
+        .get("/services/call/service-api/names/5?seed=1")
+        .await
+        .unwrap();
+    assert_eq!((five.status, &five.body), (200, &again.body));
+}

@@ -1,6 +1,7 @@
-//! How the gateway treats a service. Every field has a default that is safe for a service nobody described.
+//! How the gateway, and the catalog where it passes calls on, treats a service. Every field has a default that is safe for a service nobody described.
 
 mod balance;
+mod call;
 mod health;
 mod range;
 mod retry;
@@ -9,6 +10,7 @@ mod timeouts;
 use serde::{Deserialize, Serialize};
 
 pub use balance::Balance;
+pub use call::CallAccess;
 pub use health::{HEALTH_PATH_BYTES_MAX, HealthCheck, Probe};
 pub use retry::Retry;
 pub use timeouts::Timeouts;
@@ -25,4 +27,8 @@ pub struct Policy {
     pub timeouts: Timeouts,
     /// When a request is tried again.
     pub retry: Retry,
+    /// Who may reach the service through the catalog. Left out when it is the default, so that a gateway of an older release, which
+    /// refuses fields it does not know, takes every service that does not use it.
+    #[serde(skip_serializing_if = "CallAccess::is_open")]
+    pub call: CallAccess,
 }

@@ -31,6 +31,20 @@ fn the_documented_service_is_understood_and_written_back_the_same() {
 }
 
 #[test]
+fn who_may_call_is_only_written_when_it_is_not_everyone() {
+    for (text, written) in [
+        ("open", json!({})),
+        ("token", json!({"call": "token"})),
+        ("off", json!({"call": "off"})),
+    ] {
+        let policy: Policy = serde_json::from_value(json!({ "call": text })).unwrap();
+        let again = serde_json::to_value(&policy).unwrap();
+        assert_eq!(again.get("call"), written.get("call"));
+        assert_eq!(serde_json::from_value::<Policy>(again).unwrap(), policy);
+    }
+}
+
+#[test]
 fn only_the_name_is_needed() {
     let spec: ServiceSpec = serde_json::from_str(r#"{"name":"hold"}"#).unwrap();
     assert_eq!(spec, ServiceSpec::named("hold".parse().unwrap()));

@@ -1,6 +1,8 @@
 //! The HTTP interface: routes, and what every answer of a kind has in common. One file per resource below.
 
+mod calls;
 mod conditional;
+mod health;
 mod information;
 mod instances;
 mod parameters;
@@ -19,7 +21,7 @@ use service_kit::{
     secret::Secret,
 };
 
-use crate::{registry::Registry, state::Live, watch::Watchers};
+use crate::{calls::Calls, health::Checker, registry::Registry, state::Live, watch::Watchers};
 
 /// Longest body of a write, in bytes.
 const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -33,6 +35,8 @@ pub(crate) struct Api {
     pub(crate) live: Arc<Live>,
     pub(crate) token: Secret,
     pub(crate) watchers: Watchers,
+    pub(crate) checker: Checker,
+    pub(crate) calls: Calls,
     pub(crate) readiness: Readiness,
 }
 
@@ -43,6 +47,9 @@ pub(crate) enum Endpoint {
     List,
     Read,
     Watch,
+    Health,
+    ServiceHealth,
+    Call,
     Create,
     Put,
     Delete,
@@ -59,17 +66,25 @@ impl Application for Api {
 
     fn routes() -> Vec<(Method, &'static str, Endpoint)> {
         const INSTANCE: &str = "/services/{id}/instances/{instance}";
-        vec![
+        let mut routes = vec![
             (Method::GET, "/", Endpoint::Information),
             (Method::GET, "/services", Endpoint::List),
             (Method::POST, "/services", Endpoint::Create),
             (Method::GET, "/services/watch", Endpoint::Watch),
+            (Method::GET, "/services/health", Endpoint::Health),
+            (
+                Method::GET,
+                "/services/{id}/health",
+                Endpoint::ServiceHealth,
+            ),
             (Method::GET, "/services/{id}", Endpoint::Read),
             (Method::PUT, "/services/{id}", Endpoint::Put),
             (Method::DELETE, "/services/{id}", Endpoint::Delete),
             (Method::PUT, INSTANCE, Endpoint::PutInstance),
             (Method::DELETE, INSTANCE, Endpoint::DeleteInstance),
-        ]
+        ];
+        routes.extend(calls::routes());
+        routes
     }
 
     async fn respond(&self, call: Call<Endpoint>) -> Answer {
@@ -78,6 +93,9 @@ impl Application for Api {
             Endpoint::List => self.list(&call),
             Endpoint::Read => self.read(&call),
             Endpoint::Watch => self.watch(&call),
+            Endpoint::Health => self.services_health(&call).await,
+            Endpoint::ServiceHealth => self.service_health(&call).await,
+            Endpoint::Call => self.forward(call).await,
             Endpoint::Create => self.create(call).await,
             Endpoint::Put => self.put(call).await,
             Endpoint::Delete => self.delete(&call).await,

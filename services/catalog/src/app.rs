@@ -25,7 +25,9 @@ use tokio::task::JoinHandle;
 use self::{core::Core, lifetime::Lifetime};
 use crate::{
     api::Api,
+    calls::Calls,
     config::Config,
+    health::Checker,
     presence::{self, Presence},
     seeds::seeds,
     token::{self, TokenError},
@@ -130,6 +132,12 @@ impl Catalog {
                 config.heartbeat,
                 Arc::clone(&core.metrics),
                 stopped.clone(),
+            ),
+            checker: Checker::new(Arc::clone(&core.registry.live)),
+            calls: Calls::new(
+                Arc::clone(&core.registry.live),
+                opened.token.clone(),
+                Arc::clone(&core.metrics),
             ),
             readiness: readiness.clone(),
         };

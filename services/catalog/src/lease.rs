@@ -3,7 +3,6 @@
 
 mod expiry_window;
 pub(crate) mod keeper;
-mod probe;
 mod table;
 
 use std::{

@@ -11,12 +11,15 @@
 mod api;
 pub mod app;
 mod auth;
+mod calls;
 pub mod config;
 mod follower;
+mod health;
 mod journal;
 mod lease;
 mod metrics;
 mod presence;
+mod probe;
 mod problem;
 mod registry;
 mod seeds;

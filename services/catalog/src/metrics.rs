@@ -1,6 +1,7 @@
 //! What the catalog counts. The doc comment of each field is its help text.
 
 use catalog_api::{Service, ServiceName, Status};
+use http::StatusCode;
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts};
 use service_kit::metrics::Metrics;
 
@@ -27,6 +28,8 @@ pub(crate) struct CatalogMetrics {
     pub(crate) store_up: IntGauge,
     /// Leases that ran out, by what became of the instance.
     lease_expirations: IntCounterVec,
+    /// Calls through the catalog, by service and status of the answer.
+    proxy_calls: IntCounterVec,
 }
 
 /// What became of an instance whose lease ran out.
@@ -77,6 +80,14 @@ impl CatalogMetrics {
                 ),
                 &["outcome"],
             )),
+            proxy_calls: metrics.register(IntCounterVec::new(
+                Opts::new(
+                    "service_catalog_proxy_calls_total",
+                    "Calls through the catalog, by service and status of the answer",
+                ),
+                // The status always has three digits, so that names cannot make two series one (see RequestMetrics).
+                &["service", "status"],
+            )),
         };
         // Alerts on a rate need the series before its first event.
         for outcome in [Expiration::Evicted, Expiration::Suspect] {
@@ -110,7 +121,27 @@ impl CatalogMetrics {
         }
     }
 
+    pub(crate) fn called(&self, service: &ServiceName, status: StatusCode) {
+        self.proxy_calls
+            .with_label_values(&[service.as_str(), status.as_str()])
+            .inc();
+    }
+
+    /// Every status that HTTP can write is tried: a thousand look-ups at the end of a service's life are cheaper than keeping
+    /// account of those that occurred on each call.
+    pub(crate) fn calls_removed(&self, service: &ServiceName) {
+        for status in 100..1_000_u16 {
+            let status = status.to_string();
+            // Fails only when the series is not there, which is what is wanted.
+            drop(
+                self.proxy_calls
+                    .remove_label_values(&[service.as_str(), &status]),
+            );
+        }
+    }
+
     pub(crate) fn service_removed(&self, name: &ServiceName) {
+        self.calls_removed(name);
         for status in Status::ALL {
             // Fails only when the series is not there, which is what is wanted.
             drop(

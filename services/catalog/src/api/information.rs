@@ -22,6 +22,8 @@ impl Api {
             "links": {
                 "services": "/services",
                 "watch": "/services/watch",
+                "services_health": "/services/health",
+                "call": "/services/call/{id}/{endpoint}",
                 "health": "/health",
                 "readiness": "/readyz?verbose",
                 "metrics": "/metrics",

@@ -15,7 +15,7 @@ use super::{
     selection::{self, Selection},
     written,
 };
-use crate::{auth::authorize, problem};
+use crate::{auth::authorize, problem, snapshot::Entry};
 
 impl Api {
     /// `GET /services`. The tag of a selection is the catalog's revision too: a change elsewhere sends it again for nothing, but
@@ -37,11 +37,7 @@ impl Api {
     /// `GET /services/{id}`.
     pub(super) fn read(&self, call: &Call<Endpoint>) -> Answer {
         parameters::query(call, &[])?;
-        let target = parameters::existing(call)?;
-        let snapshot = self.live.load();
-        let entry = snapshot
-            .get(&target)
-            .ok_or_else(|| Problem::not_found(format!("there is no service {target}")))?;
+        let entry = self.entry(call)?;
         conditional::tagged(call.request.headers(), entry.service.revision, || {
             body::json_bytes(StatusCode::OK, entry.json.clone())
         })
@@ -86,6 +82,16 @@ impl Api {
         let mut response = Response::new(body::empty());
         *response.status_mut() = StatusCode::NO_CONTENT;
         Ok(written(response, committed.revision, None))
+    }
+
+    /// The service that the path means, as it is published.
+    pub(super) fn entry(&self, call: &Call<Endpoint>) -> Result<Arc<Entry>, Problem> {
+        let target = parameters::existing(call)?;
+        self.live
+            .load()
+            .get(&target)
+            .cloned()
+            .ok_or_else(|| Problem::not_found(format!("there is no service {target}")))
     }
 
     async fn declare(&self, command: Command) -> Answer {

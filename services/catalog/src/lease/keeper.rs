@@ -9,10 +9,11 @@ use parking_lot::Mutex;
 use service_kit::shutdown::Shutdown;
 use tokio::{sync::Semaphore, task::JoinSet, time::Instant};
 
-use super::{Due, expiry_window::ExpiryWindow, probe::Prober};
+use super::{Due, expiry_window::ExpiryWindow};
 use crate::{
     follower::chain,
     metrics::{CatalogMetrics, Expiration},
+    probe::Prober,
     registry::Registry,
 };
 

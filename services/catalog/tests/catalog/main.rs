@@ -1,7 +1,11 @@
 //! The catalog through real sockets: every promise of its interface, and what happens around restarts and deaths.
 
+mod backend;
 mod binary;
+mod calls;
+mod failing_calls;
 mod harness;
+mod health;
 mod instances;
 mod lease;
 mod lifecycle;

@@ -140,7 +140,7 @@ async fn what_can_never_exist_is_refused_with_the_reason() {
     let catalog = Harness::start().await;
     let put = |path: &'static str, body| catalog.put(path, body);
     assert!(
-        put("/services/health", json!({"name": "health"}))
+        put("/services/calls", json!({"name": "calls"}))
             .await
             .problem(400)
             .contains("reserved")

@@ -1,0 +1,242 @@
+//! Calls through the catalog: a request for a service is sent to one of its instances, and the answer comes back as it is.
+//!
+//! Bodies are streamed both ways. What is sent again when an instance fails is limited by what may be sent again (RFC 9110 §9.2.2):
+//! any request of which nothing was sent, and idempotent ones without an answer as long as [`replay`] still has their body. Only
+//! addresses that are registered are connected to; nothing in a request can name another one. Redirects are the caller's to
+//! follow. Upgrades are not passed on: an `Upgrade` is hop-by-hop, so the instance sees a plain request. `Prefer: respond-async`
+//! is passed over, as RFC 7240 §2 allows: the answer comes when it comes.
+
+mod answer;
+mod attempt;
+mod balance;
+mod budget;
+mod client;
+mod headers;
+mod path;
+mod replay;
+
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    sync::{Arc, atomic::AtomicU64},
+};
+
+use catalog_api::{Instance, Service, ServiceId, ServiceRef};
+use http::{HeaderMap, Method, Request, StatusCode, request, uri::PathAndQuery};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use parking_lot::Mutex;
+use service_kit::{
+    http::{RequestId, Response, milliseconds},
+    secret::Secret,
+};
+use tokio::time::Instant;
+
+use self::{answer::AnswerBody, budget::RetryBudget, client::Clients, replay::Replay};
+pub(crate) use self::{attempt::AttemptError, path::target};
+use crate::{follower::chain, metrics::CatalogMetrics, state::Live};
+
+/// How often one request may come through a catalog; more is a circle.
+const HOPS_MAX: usize = 4;
+
+/// Passes calls on.
+pub(crate) struct Calls {
+    live: Arc<Live>,
+    /// Must not reach an instance.
+    token: Secret,
+    metrics: Arc<CatalogMetrics>,
+    clients: Clients,
+    lines: Mutex<HashMap<ServiceId, Arc<Line>>>,
+}
+
+/// What is remembered of a service from call to call.
+#[derive(Default)]
+struct Line {
+    turn: AtomicU64,
+    budget: RetryBudget,
+}
+
+/// One call as it came.
+pub(crate) struct Inbound {
+    pub(crate) request: Request<Incoming>,
+    /// What of its path and query is for the instance.
+    pub(crate) target: PathAndQuery,
+    pub(crate) peer: SocketAddr,
+    pub(crate) request_id: RequestId,
+}
+
+/// Why there is no answer of an instance.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CallError {
+    /// Nobody may get requests.
+    #[error("it has no instance that can take requests")]
+    NoInstance,
+    /// The request comes back to where it was.
+    #[error("the call came through the catalog {HOPS_MAX} times already")]
+    Circle,
+    /// The last instance that was tried failed.
+    #[error(transparent)]
+    Failed(#[from] AttemptError),
+}
+
+/// One call with everything that its attempts share.
+struct Exchange<'a> {
+    service: &'a Service,
+    line: Arc<Line>,
+    client: client::HttpClient,
+    method: Method,
+    target: PathAndQuery,
+    headers: HeaderMap,
+    body: Replay,
+    request_id: RequestId,
+    end: Instant,
+}
+
+// === impl Calls ===
+
+impl Calls {
+    pub(crate) fn new(live: Arc<Live>, token: Secret, metrics: Arc<CatalogMetrics>) -> Self {
+        Self {
+            live,
+            token,
+            metrics,
+            clients: Clients::default(),
+            lines: Mutex::default(),
+        }
+    }
+
+    /// Passes a call on.
+    pub(crate) async fn pass(
+        &self,
+        service: &Service,
+        inbound: Inbound,
+    ) -> Result<Response, CallError> {
+        let Inbound {
+            request,
+            target,
+            peer,
+            request_id,
+        } = inbound;
+        let (parts, body) = request.into_parts();
+        if headers::hops(&parts.headers) >= HOPS_MAX {
+            return Err(CallError::Circle);
+        }
+        let headers = headers::for_instance(&parts, peer, &request_id, &self.token);
+        let request::Parts { method, .. } = parts;
+        let timeouts = &service.policy.timeouts;
+        let exchange = Exchange {
+            service,
+            line: self.line(service.id),
+            client: self.clients.get(timeouts.connect),
+            method,
+            target,
+            headers,
+            body: Replay::new(body.map_err(Into::into).boxed_unsync()),
+            request_id,
+            end: Instant::now() + timeouts.total.get(),
+        };
+        exchange.run().await
+    }
+
+    /// Counts a call by the status that its caller got.
+    pub(crate) fn count(&self, service: &Service, status: StatusCode) {
+        self.metrics.called(&service.name, status);
+        // The series may have been removed just before. The other way round, the removal finds this one.
+        let by_id = ServiceRef::Id(service.id);
+        if self.live.load().get(&by_id).is_none() {
+            self.metrics.calls_removed(&service.name);
+        }
+    }
+
+    fn line(&self, id: ServiceId) -> Arc<Line> {
+        let mut lines = self.lines.lock();
+        if let Some(line) = lines.get(&id) {
+            return Arc::clone(line);
+        }
+        let snapshot = self.live.load();
+        if lines.len() >= snapshot.len() {
+            // Some belong to services that are gone.
+            lines.retain(|id, _| snapshot.get(&ServiceRef::Id(*id)).is_some());
+        }
+        Arc::clone(lines.entry(id).or_default())
+    }
+}
+
+// === impl Exchange ===
+
+impl Exchange<'_> {
+    async fn run(self) -> Result<Response, CallError> {
+        let retry = &self.service.policy.retry;
+        self.line.budget.deposit(retry.budget_percent);
+        let candidates = balance::in_order(&self.service.instances, &self.line.turn);
+        let mut last = CallError::NoInstance;
+        for (index, instance) in candidates
+            .into_iter()
+            .take(usize::from(retry.attempts))
+            .enumerate()
+        {
+            if index > 0 && !self.line.budget.withdraw() {
+                break;
+            }
+            match self.attempt(instance).await {
+                Ok(response) => return Ok(response),
+                Err(error) => {
+                    self.log(instance, &error);
+                    let again = self.may_repeat(&error);
+                    last = error.into();
+                    if !again {
+                        break;
+                    }
+                }
+            }
+        }
+        Err(last)
+    }
+
+    async fn attempt(&self, instance: &Instance) -> Result<Response, AttemptError> {
+        let body = self.body.attempt().ok_or(AttemptError::BodyGone)?;
+        let request = attempt::request(
+            &self.method,
+            &instance.address,
+            &self.target,
+            &self.headers,
+            body,
+        )?;
+        let read = self.service.policy.timeouts.read.get();
+        let sending = self.client.request(request);
+        let answer = attempt::answer(sending, &self.body, read, self.end).await?;
+        let (mut parts, body) = answer.into_parts();
+        // It was not asked for: the wish to upgrade was not passed on.
+        if parts.status == StatusCode::SWITCHING_PROTOCOLS {
+            return Err(AttemptError::Upgraded);
+        }
+        headers::for_caller(&mut parts, self.service, &instance.id);
+        let body = AnswerBody::new(body, self.method == Method::HEAD, read, self.end);
+        Ok(Response::from_parts(parts, body.boxed_unsync()))
+    }
+
+    fn may_repeat(&self, error: &AttemptError) -> bool {
+        let idempotent = [
+            Method::GET,
+            Method::HEAD,
+            Method::OPTIONS,
+            Method::PUT,
+            Method::DELETE,
+        ]
+        .contains(&self.method);
+        let allowed = error.is_unsent() || (idempotent && error.is_the_instances_fault());
+        allowed && self.body.can_repeat() && Instant::now() < self.end
+    }
+
+    fn log(&self, instance: &Instance, error: &AttemptError) {
+        tracing::warn!(
+            service = self.service.name.as_str(),
+            instance = instance.id.as_str(),
+            endpoint = %instance.address,
+            error = %chain(error),
+            left_ms = milliseconds(self.end.saturating_duration_since(Instant::now())),
+            request.id = self.request_id.as_str(),
+            "a call failed at an instance"
+        );
+    }
+}
