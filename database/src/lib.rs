@@ -7,10 +7,18 @@
 
 pub mod command;
 pub mod decide;
+pub mod postgres;
+pub mod renewals;
+pub mod retention;
 pub mod sqlite;
 pub mod store;
 
 pub use command::{Command, Expect, LeaseTerms, Refusal, declares};
 pub use decide::{Decision, Outcome, Position, decide};
+pub use postgres::{
+    PostgresConfig, PostgresConfigError, PostgresError, PostgresStore, pool::PoolState,
+};
+pub use renewals::{Renewal, Renewals};
+pub use retention::{DELETIONS_KEPT, Options};
 pub use sqlite::{OpenError, Opened, SetAside, SqliteStore};
-pub use store::{CatalogStore, Change, Changes, Committed, StoreError, WriteError};
+pub use store::{Availability, CatalogStore, Change, Changes, Committed, StoreError, WriteError};

@@ -19,14 +19,12 @@ use tokio::sync::watch;
 
 use crate::{
     command::Command,
-    store::{CatalogStore, Changes, Committed, StoreError, WriteError},
+    retention::Options,
+    store::{Availability, CatalogStore, Changes, Committed, StoreError, WriteError},
 };
 
 pub use open_error::OpenError;
 pub use set_aside::SetAside;
-
-/// How many deletions are remembered for [`CatalogStore::changes_since`].
-pub const DELETIONS_KEPT: usize = 10_000;
 
 /// A catalog in an SQLite file. Dropping it waits for the writes already accepted and releases the file.
 pub struct SqliteStore {
@@ -41,13 +39,6 @@ pub struct Opened {
     pub store: SqliteStore,
     /// Set when the file was damaged: where it was put, so that someone can look at it. The store is new and empty then.
     pub set_aside: Option<SetAside>,
-}
-
-/// What only tests change.
-#[derive(Clone, Copy, Debug)]
-pub struct Options {
-    /// See [`DELETIONS_KEPT`].
-    pub deletions_kept: usize,
 }
 
 // === impl SqliteStore ===
@@ -105,19 +96,14 @@ impl CatalogStore for SqliteStore {
         self.writer.head()
     }
 
+    fn availability(&self) -> watch::Receiver<Availability> {
+        // A file of this machine does not come and go; what goes wrong with it shows in the operation itself.
+        watch::channel(Availability::Available).1
+    }
+
     async fn changes_since(&self, after: Revision, limit: usize) -> Result<Changes, StoreError> {
         self.reader
             .read(move |connection| reader::changes_since(connection, after, limit))
             .await
-    }
-}
-
-// === impl Options ===
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            deletions_kept: DELETIONS_KEPT,
-        }
     }
 }

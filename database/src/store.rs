@@ -1,5 +1,7 @@
 //! What every store promises. The conformance suite (`tests/store/conformance.rs`) is this contract in executable form.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use catalog_api::{Deleted, Revision, Service, Snapshot};
 use tokio::sync::watch;
@@ -7,6 +9,7 @@ use tokio::sync::watch;
 use crate::{
     command::{Command, Refusal},
     decide::Outcome,
+    renewals::Renewals,
 };
 
 /// A durable catalog. Writes are atomic, ordered by revision, and on disk before they are answered.
@@ -32,6 +35,24 @@ pub trait CatalogStore: Send + Sync + 'static {
     /// # Errors
     /// [`StoreError`] when the store cannot be read now.
     async fn changes_since(&self, after: Revision, limit: usize) -> Result<Changes, StoreError>;
+
+    /// Whether the store can be asked, as far as it knows without being asked. A store that can go away sends a value each time it
+    /// looks, also when nothing changed.
+    fn availability(&self) -> watch::Receiver<Availability>;
+
+    /// Notes about leases, for a store that several catalogs may share; none when this process has it alone.
+    fn renewals(&self) -> Option<Arc<dyn Renewals>> {
+        None
+    }
+}
+
+/// Whether a store can be asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Availability {
+    /// It answers.
+    Available,
+    /// It does not, and why. It is being looked for.
+    Unavailable(String),
 }
 
 /// Answer of [`CatalogStore::changes_since`].
@@ -78,7 +99,13 @@ pub enum StoreError {
     /// It has been shut down.
     #[error("the store is closed")]
     Closed,
-    /// The medium refuses: disk full, file locked, connection lost.
+    /// It does not answer at the moment; nothing was changed. Trying again makes sense.
+    #[error("the store cannot be asked now")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// It went away in the middle of a commit: whether the write took effect is unknown. Repeating an idempotent write is safe.
+    #[error("the store went away during a commit")]
+    OutcomeUnknown(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The medium refuses: disk full, file locked, content that is none.
     #[error("the store failed")]
     Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
@@ -89,7 +116,8 @@ pub enum WriteError {
     /// The catalog says no.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// The store cannot write now. Whether it took effect is unknown only when the store was closed meanwhile.
+    /// The store cannot write now. Whether it took effect is unknown after [`StoreError::OutcomeUnknown`], and when the store was
+    /// closed meanwhile.
     #[error(transparent)]
     Store(#[from] StoreError),
 }

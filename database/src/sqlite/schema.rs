@@ -95,7 +95,7 @@ pub(super) fn column(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-/// The reverse of [`column`]; negative numbers are never stored.
+/// The reverse of [`column()`]; negative numbers are never stored.
 pub(super) fn number(column: i64) -> u64 {
     u64::try_from(column).unwrap_or_default()
 }

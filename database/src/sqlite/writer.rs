@@ -11,13 +11,13 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, 
 use tokio::sync::{oneshot, watch};
 
 use super::{
-    Options,
     lock::FileLock,
     schema::{self, Meta, column, number},
 };
 use crate::{
     command::{Command, Refusal},
     decide::{Decision, Outcome, Position, decide},
+    retention::Options,
     store::{Committed, StoreError, WriteError},
 };
 

@@ -1,7 +1,15 @@
 //! The stores against their contract, through the public interface only.
 
 mod conformance;
+#[path = "../support/fault_proxy.rs"]
+mod fault_proxy;
 mod fixture;
 mod kill;
 mod model;
+#[path = "../support/postgres.rs"]
+mod server;
+
+mod postgres;
+mod postgres_faults;
+mod postgres_replicas;
 mod sqlite;

@@ -6,7 +6,7 @@ use std::{fs, path::PathBuf, sync::Arc};
 
 use catalog_api::{Revision, ServiceId};
 use database::{
-    CatalogStore, Command, OpenError, Outcome, SqliteStore, StoreError, WriteError, sqlite::Options,
+    CatalogStore, Command, OpenError, Options, Outcome, SqliteStore, StoreError, WriteError,
 };
 use proptest::prelude::*;
 use tempfile::TempDir;
