@@ -3,15 +3,22 @@
 //! A [`Pool`] is part of a snapshot and dies with it. An [`Endpoint`] outlives snapshots: health and load belong to the address
 //! that has them, not to the configuration that mentions it.
 
+mod affinity;
+mod alias;
 mod balance;
 mod budget;
 mod check;
+mod draw;
 mod endpoint;
 mod least_request;
 mod pool;
+mod random;
 mod registry;
+mod rendezvous;
 mod round_robin;
 
+pub use affinity::{Affinity, Client};
+pub use alias::{Alias, AliasKey};
 pub use balance::Balancer;
 pub use budget::RetryBudget;
 pub use check::HealthChecker;

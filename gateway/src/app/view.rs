@@ -22,7 +22,7 @@ use crate::{
         Applier, DiskCopy, DiskError, HostAddresses, Live, Materials, Resolver, Snapshot,
         UPDATES_MAX, Update,
     },
-    upstream::{Endpoints, HealthChecker},
+    upstream::{AliasKey, Endpoints, HealthChecker},
 };
 
 /// The running parts, and what requests and operators need of them.
@@ -41,10 +41,12 @@ pub(super) struct View {
 impl View {
     /// Starts from the copy on disk when there is one, and follows the catalog until shutdown.
     pub(super) async fn start(config: &Config, shutdown: Shutdown) -> Result<Self, StartError> {
-        std::fs::create_dir_all(&config.data_dir).map_err(|source| StartError::DataDir {
+        let unusable = |source| StartError::DataDir {
             path: config.data_dir.clone(),
             source,
-        })?;
+        };
+        std::fs::create_dir_all(&config.data_dir).map_err(unusable)?;
+        let names = AliasKey::in_folder(&config.data_dir).map_err(unusable)?;
         let copy = DiskCopy::in_folder(&config.data_dir);
         let mut first = vec![Update::FileRoutes(config.file_routes.clone())];
         first.extend(last_good(&copy)?);
@@ -60,7 +62,7 @@ impl View {
         let mut applier = Applier::new(
             Arc::clone(&live),
             Materials {
-                endpoints: Endpoints::new(Some(Arc::clone(&checker))),
+                endpoints: Endpoints::new(Some(Arc::clone(&checker))).naming(names),
                 hosts: HostAddresses::default(),
                 file_routes: Vec::new(),
                 metrics: Arc::clone(&metrics),

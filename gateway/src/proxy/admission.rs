@@ -13,7 +13,7 @@ use crate::{
     error::GatewayError,
     route::{NoRoute, RequestHost, RequestPath, RequestView, Target},
     snapshot::Live,
-    upstream::NoEndpoint,
+    upstream::{Client, NoEndpoint},
 };
 
 /// Start of the line that gives a length. No blank may stand before the colon (RFC 9112 §5.1), Pingora refuses it.
@@ -59,6 +59,13 @@ pub(super) fn admit(session: &Session, live: &Live, ctx: &mut Context) -> Result
         })?;
     let policy = pool.policy();
     pool.budget().deposit(policy.retry.budget_percent);
+    ctx.affinity = pool.affinity(&Client {
+        headers: &header.headers,
+        address: session
+            .client_addr()
+            .and_then(|address| address.as_inet())
+            .map(|address| address.ip()),
+    });
     ctx.upgrade = session.is_upgrade_req();
     ctx.deadline = (!ctx.upgrade).then(|| Instant::now() + policy.timeouts.total.get());
     ctx.pool = Some(pool.clone());

@@ -10,7 +10,7 @@ use super::drain::Exchange;
 use crate::{
     error::GatewayError,
     route::Route,
-    upstream::{InFlight, Pool, Tried},
+    upstream::{Affinity, InFlight, Pool, Tried},
 };
 
 /// State of one request, from its header to its log event.
@@ -23,6 +23,8 @@ pub struct Context {
     pub route: Option<Arc<Route>>,
     /// The pool behind it.
     pub pool: Option<Arc<Pool>>,
+    /// What ties the request to an endpoint of the pool.
+    pub affinity: Affinity,
     /// Path and query for the service, when they differ from the client's.
     pub upstream_target: Option<String>,
     /// Revision of the snapshot that decided.
@@ -63,6 +65,7 @@ impl Context {
             request_id: None,
             route: None,
             pool: None,
+            affinity: Affinity::default(),
             upstream_target: None,
             revision: Revision::default(),
             attempt: None,

@@ -89,10 +89,23 @@ pub(super) fn prepare_response(
     if expose_revision {
         response.insert_header("x-config-revision", ctx.revision.0)?;
     }
+    keep_client(response, ctx)?;
     response.append_header(
         header::VIA,
         format!("{} {INTERMEDIARY}", via_version(response.version)),
     )?;
+    Ok(())
+}
+
+/// Tells the client's next requests where this one went. On the final answer only: an interim one may be for an attempt that fails.
+fn keep_client(response: &mut ResponseHeader, ctx: &Context) -> Result<()> {
+    let is_final =
+        !response.status.is_informational() || response.status == StatusCode::SWITCHING_PROTOCOLS;
+    if let (true, Some(pool), Some(attempt)) = (is_final, &ctx.pool, &ctx.attempt)
+        && let Some(cookie) = pool.set_cookie(&ctx.affinity, attempt.in_flight.endpoint())
+    {
+        response.append_header(header::SET_COOKIE, cookie)?;
+    }
     Ok(())
 }
 

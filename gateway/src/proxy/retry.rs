@@ -30,11 +30,11 @@ pub(super) fn next_attempt(ctx: &mut Context) -> Result<HttpPeer, GatewayError> 
         Some(Duration::ZERO) => return Err(GatewayError::DeadlineExceeded),
         left => left,
     };
-    let mut picked = pool.pick(&ctx.tried);
+    let mut picked = pool.pick_for(&ctx.affinity, &ctx.tried);
     if picked.as_ref().err() == Some(&NoEndpoint::AllTried) && ctx.failed_on_reused {
         // The connections were stale, not the endpoints: they get a second chance, within the same number of attempts.
         ctx.tried = Tried::default();
-        picked = pool.pick(&ctx.tried);
+        picked = pool.pick_for(&ctx.affinity, &ctx.tried);
     }
     let in_flight = picked.map_err(|why| GatewayError::NoEndpoint {
         service: pool.service().to_string(),

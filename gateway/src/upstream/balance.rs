@@ -6,41 +6,51 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use catalog_api::Balance;
+use catalog_api::BalanceKind;
 use pingora_core::protocols::l4::socket::SocketAddr;
 use pingora_load_balancing::{
     Backend, Extensions,
     selection::{BackendIter, BackendSelection},
 };
 
-use super::{Endpoint, LeastRequest, RoundRobin};
+use super::{Endpoint, LeastRequest, RoundRobin, random::Random, rendezvous::Rendezvous};
 
 /// A way of choosing, fixed when the pool is built.
 pub struct Balancer(Box<dyn Candidates>);
 
-/// One object-safe face for every [`BackendSelection`], so that the policy is matched once and not at each use.
-trait Candidates: Send + Sync {
-    fn first(&self, usable: &dyn Fn(&Endpoint) -> bool) -> Option<Arc<Endpoint>>;
+/// One object-safe face for every way, also for each [`BackendSelection`], so that the policy is matched once and not at each use.
+pub(super) trait Candidates: Send + Sync {
+    /// The first candidate that may be used, in the order of the request's key where keys matter.
+    fn first(&self, hash: Option<u64>, usable: &dyn Fn(&Endpoint) -> bool)
+    -> Option<Arc<Endpoint>>;
 }
 
 // === impl Balancer ===
 
 impl Balancer {
     /// Prepares the choice among endpoints with their weights (1 and more). Addresses must be distinct.
-    pub fn new(balance: Balance, endpoints: &[(Arc<Endpoint>, usize)]) -> Self {
-        let backends: BTreeSet<Backend> = endpoints
-            .iter()
-            .map(|(endpoint, weight)| backend(endpoint, *weight))
-            .collect();
-        Self(match balance {
-            Balance::RoundRobin => Box::new(Arc::new(RoundRobin::build(&backends))),
-            Balance::LeastRequest => Box::new(Arc::new(LeastRequest::build(&backends))),
+    pub fn new(kind: &BalanceKind, endpoints: &[(Arc<Endpoint>, usize)]) -> Self {
+        let backends = || -> BTreeSet<Backend> {
+            endpoints
+                .iter()
+                .map(|(endpoint, weight)| backend(endpoint, *weight))
+                .collect()
+        };
+        Self(match kind {
+            BalanceKind::RoundRobin => Box::new(Arc::new(RoundRobin::build(&backends()))),
+            BalanceKind::LeastRequest => Box::new(Arc::new(LeastRequest::build(&backends()))),
+            BalanceKind::Random => Box::new(Random::new(endpoints)),
+            BalanceKind::ConsistentHash(_) => Box::new(Rendezvous::new(endpoints)),
         })
     }
 
-    /// The first candidate that may be used.
-    pub fn first(&self, usable: impl Fn(&Endpoint) -> bool) -> Option<Arc<Endpoint>> {
-        self.0.first(&usable)
+    /// The first candidate that may be used. `hash` is the key of the request in a consistent hash.
+    pub fn first(
+        &self,
+        hash: Option<u64>,
+        usable: impl Fn(&Endpoint) -> bool,
+    ) -> Option<Arc<Endpoint>> {
+        self.0.first(hash, &usable)
     }
 }
 
@@ -57,7 +67,11 @@ where
     S: BackendSelection + Send + Sync,
     S::Iter: BackendIter,
 {
-    fn first(&self, usable: &dyn Fn(&Endpoint) -> bool) -> Option<Arc<Endpoint>> {
+    fn first(
+        &self,
+        _hash: Option<u64>,
+        usable: &dyn Fn(&Endpoint) -> bool,
+    ) -> Option<Arc<Endpoint>> {
         let mut candidates = self.iter(&[]);
         while let Some(candidate) = candidates.next() {
             if let Some(endpoint) = endpoint_of(candidate)

@@ -12,6 +12,8 @@ use arc_swap::ArcSwap;
 use catalog_api::{HealthCheck, Probe, ServiceName};
 use tokio::{sync::Notify, task::AbortHandle};
 
+use super::Alias;
+
 /// What makes two mentions of an endpoint the same one. Weight, zone, thresholds and intervals are not part of it: changing them
 /// must not forget what is known.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -37,6 +39,7 @@ pub enum ProbeKey {
 #[derive(Debug)]
 pub struct Endpoint {
     key: EndpointKey,
+    alias: Alias,
     check: ArcSwap<HealthCheck>,
     /// [`Health`] in the low byte, length of the streak that speaks against it above.
     judgement: AtomicU32,
@@ -76,9 +79,10 @@ const HEALTH_MASK: u32 = 0xff;
 
 impl Endpoint {
     /// An endpoint nobody has probed yet.
-    pub fn new(key: EndpointKey, check: HealthCheck) -> Self {
+    pub fn new(key: EndpointKey, alias: Alias, check: HealthCheck) -> Self {
         Self {
             key,
+            alias,
             check: ArcSwap::from_pointee(check),
             judgement: AtomicU32::new(Health::Unknown as u32),
             in_flight: AtomicU32::new(0),
@@ -90,6 +94,11 @@ impl Endpoint {
     /// Its identity.
     pub fn key(&self) -> &EndpointKey {
         &self.key
+    }
+
+    /// What stands for it in cookies.
+    pub fn alias(&self) -> Alias {
+        self.alias
     }
 
     /// Where it listens.
@@ -237,7 +246,7 @@ impl Drop for InFlight {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::AliasKey, *};
 
     fn endpoint(healthy_after: u8, unhealthy_after: u8) -> Endpoint {
         let check = HealthCheck {
@@ -250,7 +259,8 @@ mod tests {
             "127.0.0.1:1".parse().unwrap(),
             &check.probe,
         );
-        Endpoint::new(key, check)
+        let alias = AliasKey::random().alias(&key);
+        Endpoint::new(key, alias, check)
     }
 
     #[test]

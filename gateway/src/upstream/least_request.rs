@@ -5,13 +5,11 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
+use super::{balance::endpoint_of, draw::Draw};
 use pingora_load_balancing::{
     Backend,
     selection::{BackendIter, BackendSelection},
 };
-use rand::RngExt;
-
-use super::balance::endpoint_of;
 
 /// Draws before everyone is offered in turn. With half of a pool unusable, all draws miss once in 4⁴ picks.
 const DRAWS_MAX: usize = 4;
@@ -20,8 +18,7 @@ const DRAWS_MAX: usize = 4;
 #[derive(Debug)]
 pub struct LeastRequest {
     backends: Box<[Backend]>,
-    /// `weights[i]` = sum of the weights up to and including `i`.
-    weights: Box<[usize]>,
+    draw: Draw,
 }
 
 /// Candidates of one pick: the better of two draws and the other, a few times, then everyone from a random start.
@@ -37,15 +34,6 @@ pub struct LeastRequestIter {
 // === impl LeastRequest ===
 
 impl LeastRequest {
-    fn draw(&self) -> usize {
-        let total = self.weights.last().copied().unwrap_or(0);
-        if total == 0 {
-            return 0;
-        }
-        let point = rand::rng().random_range(0..total);
-        self.weights.partition_point(|sum| *sum <= point)
-    }
-
     /// Whether `a` has less to do for its weight than `b`; equal load keeps the order of the draw, so an idle pool is
     /// shared by weight.
     fn is_better(&self, a: usize, b: usize) -> bool {
@@ -65,15 +53,8 @@ impl BackendSelection for LeastRequest {
 
     fn build(backends: &BTreeSet<Backend>) -> Self {
         let backends: Box<[Backend]> = backends.iter().cloned().collect();
-        let mut sum = 0;
-        let weights = backends
-            .iter()
-            .map(|backend| {
-                sum += backend.weight;
-                sum
-            })
-            .collect();
-        Self { backends, weights }
+        let draw = Draw::new(backends.iter().map(|backend| backend.weight));
+        Self { backends, draw }
     }
 
     fn iter(self: &Arc<Self>, _key: &[u8]) -> LeastRequestIter {
@@ -97,7 +78,7 @@ impl BackendIter for LeastRequestIter {
         let index = match step {
             _ if count < 2 => step,
             drawn if drawn < 2 * DRAWS_MAX && drawn % 2 == 0 => {
-                let (first, second) = (selection.draw(), selection.draw());
+                let (first, second) = (selection.draw.index(), selection.draw.index());
                 let (better, other) = if selection.is_better(second, first) {
                     (second, first)
                 } else {
@@ -109,7 +90,7 @@ impl BackendIter for LeastRequestIter {
             drawn if drawn < 2 * DRAWS_MAX => self.other,
             offered => {
                 if offered == 2 * DRAWS_MAX {
-                    self.start = selection.draw();
+                    self.start = selection.draw.index();
                 }
                 let offset = offered - 2 * DRAWS_MAX;
                 if offset >= count {
@@ -123,17 +104,19 @@ impl BackendIter for LeastRequestIter {
 }
 
 #[cfg(test)]
-mod tests {
-    use catalog_api::{Balance, HealthCheck};
+pub(super) mod tests {
+    use catalog_api::{BalanceKind, HashBy, HealthCheck};
     use proptest::prelude::*;
 
     use super::{
-        super::{Balancer, Endpoint, EndpointKey},
+        super::{AliasKey, Balancer, Endpoint, EndpointKey},
         *,
     };
 
-    fn endpoints(weights: &[usize]) -> Vec<(Arc<Endpoint>, usize)> {
+    /// Endpoints on the ports 1, 2, 3 and so on.
+    pub(in crate::upstream) fn endpoints(weights: &[usize]) -> Vec<(Arc<Endpoint>, usize)> {
         let check = HealthCheck::default();
+        let names = AliasKey::random();
         (1u16..)
             .zip(weights)
             .map(|(port, weight)| {
@@ -142,7 +125,8 @@ mod tests {
                     ([127, 0, 0, 1], port).into(),
                     &check.probe,
                 );
-                (Arc::new(Endpoint::new(key, check.clone())), *weight)
+                let alias = names.alias(&key);
+                (Arc::new(Endpoint::new(key, alias, check.clone())), *weight)
             })
             .collect()
     }
@@ -150,10 +134,10 @@ mod tests {
     #[test]
     fn an_idle_pool_is_shared_by_weight() {
         let endpoints = endpoints(&[1, 2, 5]);
-        let balancer = Balancer::new(Balance::LeastRequest, &endpoints);
+        let balancer = Balancer::new(&BalanceKind::LeastRequest, &endpoints);
         let mut counts = [0u32; 3];
         for _ in 0..40_000 {
-            let picked = balancer.first(|_| true).unwrap();
+            let picked = balancer.first(None, |_| true).unwrap();
             counts[usize::from(picked.address().port()) - 1] += 1;
         }
         for (count, expected) in counts.iter().zip([5_000f64, 10_000.0, 25_000.0]) {
@@ -167,10 +151,10 @@ mod tests {
     #[test]
     fn a_busy_endpoint_is_spared() {
         let endpoints = endpoints(&[1, 1, 1]);
-        let balancer = Balancer::new(Balance::LeastRequest, &endpoints);
+        let balancer = Balancer::new(&BalanceKind::LeastRequest, &endpoints);
         let _busy: Vec<_> = (0..50).map(|_| endpoints[0].0.enter()).collect();
         let on_busy = (0..3_000)
-            .filter(|_| balancer.first(|_| true).unwrap().address().port() == 1)
+            .filter(|_| balancer.first(None, |_| true).unwrap().address().port() == 1)
             .count();
         // Only a draw of the same endpoint twice can pick it: 1 in 9.
         assert!((200..=500).contains(&on_busy), "{on_busy}");
@@ -178,14 +162,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whoever_is_usable_is_found(weights in prop::collection::vec(1usize..=1000, 1..30), usable in any::<prop::sample::Index>(), round_robin in any::<bool>()) {
+        fn whoever_is_usable_is_found(weights in prop::collection::vec(1usize..=1000, 1..30), usable in any::<prop::sample::Index>(), kind in 0usize..4) {
             let endpoints = endpoints(&weights);
             let only = usable.get(&endpoints).0.address();
-            let balance = if round_robin { Balance::RoundRobin } else { Balance::LeastRequest };
-            let balancer = Balancer::new(balance, &endpoints);
-            let picked = balancer.first(|endpoint| endpoint.address() == only);
+            let kinds = [BalanceKind::RoundRobin, BalanceKind::LeastRequest, BalanceKind::Random, BalanceKind::ConsistentHash(HashBy::ClientAddress)];
+            let balancer = Balancer::new(&kinds[kind], &endpoints);
+            let picked = balancer.first(Some(7), |endpoint| endpoint.address() == only);
             prop_assert_eq!(picked.map(|endpoint| endpoint.address()), Some(only));
-            prop_assert!(balancer.first(|_| false).is_none());
+            prop_assert!(balancer.first(None, |_| false).is_none());
         }
     }
 }

@@ -2,9 +2,10 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
-use catalog_api::{InstanceId, Policy, ServiceId, ServiceName, Status};
+use catalog_api::{BalanceKind, InstanceId, Policy, ServiceId, ServiceName, Status};
+use http::HeaderValue;
 
-use super::{Balancer, Endpoint, Health, InFlight, RetryBudget};
+use super::{Affinity, Balancer, Client, Endpoint, Health, InFlight, RetryBudget, affinity::Homes};
 use crate::metrics::ServiceMetrics;
 
 /// An immutable pool.
@@ -15,6 +16,8 @@ pub struct Pool {
     policy: Policy,
     members: Box<[Member]>,
     balancer: Balancer,
+    /// Only when the policy asks for sticky sessions.
+    homes: Option<Homes>,
     carried: Carried,
 }
 
@@ -76,7 +79,9 @@ impl Pool {
         }
         let eligible: Vec<_> = shares.into_values().collect();
         Self {
-            balancer: Balancer::new(policy.balance, &eligible),
+            balancer: Balancer::new(&policy.balance.kind, &eligible),
+            homes: (policy.balance.sticky.as_ref())
+                .map(|sticky| Homes::new(sticky, eligible.iter().map(|(endpoint, _)| endpoint))),
             service,
             id,
             policy,
@@ -120,22 +125,57 @@ impl Pool {
         &self.carried.budget
     }
 
-    /// Chooses an endpoint and counts the request on it.
+    /// What ties a request to one of the endpoints.
+    pub fn affinity(&self, client: &Client<'_>) -> Affinity {
+        Affinity {
+            hash: match &self.policy.balance.kind {
+                BalanceKind::ConsistentHash(by) => Affinity::hash(by, client),
+                _ => None,
+            },
+            home: self.homes.as_ref().and_then(|homes| homes.home(client)),
+        }
+    }
+
+    /// The `Set-Cookie` by which the client stays at this endpoint. None when it is there already or when nobody stays.
+    pub fn set_cookie(
+        &self,
+        affinity: &Affinity,
+        endpoint: &Arc<Endpoint>,
+    ) -> Option<&HeaderValue> {
+        let at_home = |home: &Arc<Endpoint>| Arc::ptr_eq(home, endpoint);
+        let homes = self.homes.as_ref()?;
+        match &affinity.home {
+            Some(home) if at_home(home) => None,
+            _ => homes.set_cookie(endpoint),
+        }
+    }
+
+    /// Chooses an endpoint for a request without ties and counts the request on it.
+    ///
+    /// # Errors
+    /// As [`Pool::pick_for`].
+    pub fn pick(&self, tried: &Tried) -> Result<InFlight, NoEndpoint> {
+        self.pick_for(&Affinity::default(), tried)
+    }
+
+    /// Chooses an endpoint and counts the request on it. Where the client stays comes first, as long as it is healthy.
     ///
     /// Healthy ones first. When there is none, one that was never probed is better than an error: its first check is under way
     /// and a failed connection is retried.
     ///
     /// # Errors
     /// [`NoEndpoint`] says why there is nobody.
-    pub fn pick(&self, tried: &Tried) -> Result<InFlight, NoEndpoint> {
+    pub fn pick_for(&self, affinity: &Affinity, tried: &Tried) -> Result<InFlight, NoEndpoint> {
         let untried = |health: Health| {
             move |endpoint: &Endpoint| {
                 endpoint.health() == health && !tried.contains(endpoint.address())
             }
         };
-        self.balancer
-            .first(untried(Health::Healthy))
-            .or_else(|| self.balancer.first(untried(Health::Unknown)))
+        (affinity.home.as_ref())
+            .filter(|home| untried(Health::Healthy)(home))
+            .map(Arc::clone)
+            .or_else(|| (self.balancer).first(affinity.hash, untried(Health::Healthy)))
+            .or_else(|| (self.balancer).first(affinity.hash, untried(Health::Unknown)))
             .map(|endpoint| endpoint.enter())
             .ok_or_else(|| self.why_nobody())
     }

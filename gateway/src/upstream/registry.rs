@@ -7,12 +7,13 @@ use std::{
 
 use catalog_api::HealthCheck;
 
-use super::{Endpoint, EndpointKey, HealthChecker};
+use super::{AliasKey, Endpoint, EndpointKey, HealthChecker};
 
 /// Every endpoint that some pool or request still holds. Owned by the one task that builds snapshots, so it needs no lock.
 pub struct Endpoints {
     known: HashMap<EndpointKey, Weak<Endpoint>>,
     checker: Option<Arc<HealthChecker>>,
+    names: AliasKey,
     /// Size at which dead entries are swept out next.
     sweep_at: usize,
 }
@@ -28,8 +29,16 @@ impl Endpoints {
         Self {
             known: HashMap::new(),
             checker,
+            names: AliasKey::random(),
             sweep_at: SWEEP_MIN,
         }
+    }
+
+    /// The same, with aliases under this key instead of one that ends with the process.
+    #[must_use]
+    pub fn naming(mut self, names: AliasKey) -> Self {
+        self.names = names;
+        self
     }
 
     /// The endpoint of this identity, with everything known about it, or a new one whose first check starts now.
@@ -38,7 +47,11 @@ impl Endpoints {
             endpoint.set_check(check);
             return endpoint;
         }
-        let endpoint = Arc::new(Endpoint::new(key.clone(), check.clone()));
+        let endpoint = Arc::new(Endpoint::new(
+            key.clone(),
+            self.names.alias(&key),
+            check.clone(),
+        ));
         if let Some(checker) = &self.checker {
             checker.watch(&endpoint);
         }

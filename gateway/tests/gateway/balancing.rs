@@ -58,6 +58,16 @@ async fn least_request_shares_an_idle_service_by_weight() {
 }
 
 #[tokio::test]
+async fn random_shares_by_weight() {
+    let rig = Rig::start().await;
+    let (a, b) = (Backend::start("a").await, Backend::start("b").await);
+    rig.put(weighted(&[(&a, 1), (&b, 3)], "random")).await;
+    let counts = counts(&rig, 400).await;
+    // A quarter of 400, six standard deviations wide.
+    assert!((48..=152).contains(&counts["a"]), "{counts:?}");
+}
+
+#[tokio::test]
 async fn least_request_avoids_whoever_is_busy() {
     let rig = Rig::start().await;
     let permits = Arc::new(Semaphore::new(0));

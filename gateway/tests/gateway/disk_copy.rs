@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use crate::harness::{Backend, Catalog, Mood, Rig, config, eventually, get, listeners, service};
 
 const FILE_NAME: &str = "gateway-snapshot.json";
+const KEY_NAME: &str = "gateway-sticky-key";
 
 /// A gateway on a folder, with a catalog that says nothing.
 async fn alone(data: &Path) -> Result<(Gateway, Catalog, ShutdownTrigger), StartError> {
@@ -23,7 +24,9 @@ fn set_aside(data: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(data).unwrap();
     entries
         .map(|entry| entry.unwrap().path())
-        .filter(|path| path.file_name().unwrap() != FILE_NAME)
+        .filter(|path| {
+            path.file_name().unwrap() != FILE_NAME && path.file_name().unwrap() != KEY_NAME
+        })
         .collect()
 }
 

@@ -28,7 +28,10 @@ pub use invalid::Invalid;
 pub use label::{Description, Metadata, Tags, Version, Zone};
 pub use name::{InstanceId, ServiceName, ServiceRef};
 pub use number::{MinInstances, Revision, ServiceId, Weight};
-pub use policy::{Balance, CallAccess, HealthCheck, Policy, Probe, Retry, Timeouts};
+pub use policy::{
+    Balance, BalanceKind, CallAccess, CookieName, FieldName, HashBy, HealthCheck, Policy, Probe,
+    Retry, Sticky, Timeouts,
+};
 pub use route::{HeaderMatch, HostPattern, Method, PathPrefix, RouteSpec, Routes};
 pub use service::{Service, ServiceSpec};
 pub use span::Span;

@@ -9,7 +9,7 @@ mod timeouts;
 
 use serde::{Deserialize, Serialize};
 
-pub use balance::Balance;
+pub use balance::{Balance, BalanceKind, CookieName, FieldName, HashBy, Sticky};
 pub use call::CallAccess;
 pub use health::{HEALTH_PATH_BYTES_MAX, HealthCheck, Probe};
 pub use retry::Retry;

@@ -1,7 +1,7 @@
 //! What may be said on the wire, what is refused, and that everything accepted survives a round trip.
 use catalog_api::{
-    Address, HealthCheck, HostPattern, InstanceSpec, PathPrefix, Policy, Probe, RouteSpec, Service,
-    ServiceName, ServiceRef, ServiceSpec, Span, Timeouts, Weight,
+    Address, Balance, HealthCheck, HostPattern, InstanceSpec, PathPrefix, Policy, Probe, RouteSpec,
+    Service, ServiceName, ServiceRef, ServiceSpec, Span, Timeouts, Weight,
 };
 use proptest::prelude::*;
 use serde_json::json;
@@ -104,6 +104,46 @@ fn what_is_refused_says_why() {
             "least_request",
         ),
         (
+            json!({"name": "a", "policy": {"balance": {"kind": "best"}}}),
+            "least_request",
+        ),
+        (
+            json!({"name": "a", "policy": {"balance": 1}}),
+            "a word such as",
+        ),
+        (
+            json!({"name": "a", "policy": {"balance": "consistent_hash"}}),
+            "balance.by must be given",
+        ),
+        (
+            json!({"name": "a", "policy": {"balance": {"kind": "consistent_hash", "by": {"path": "x"}}}}),
+            "client_address",
+        ),
+        (
+            json!({"name": "a", "policy": {"balance": {"kind": "consistent_hash", "by": {"header": "a b"}}}}),
+            "header name",
+        ),
+        (
+            json!({"name": "a", "policy": {"balance": {"kind": "consistent_hash", "by": {"cookie": "a=b"}}}}),
+            "cookie name",
+        ),
+        (
+            json!({"name": "a", "policy": {"balance": {"kind": "random", "by": "client_address"}}}),
+            "no effect",
+        ),
+        (
+            json!({"name": "a", "policy": {"balance": {"kind": "consistent_hash", "by": "client_address", "sticky": {"cookie": "a"}}}}),
+            "already",
+        ),
+        (
+            json!({"name": "a", "policy": {"balance": {"sticky": {"cookie": "__Host-a"}}}}),
+            "plain HTTP",
+        ),
+        (
+            json!({"name": "a", "policy": {"balance": {"sticky": {}}}}),
+            "missing field `cookie`",
+        ),
+        (
             json!({"name": "a", "policy": {"health": {"kind": "tcp", "path": "/x"}}}),
             "no effect",
         ),
@@ -202,6 +242,24 @@ fn a_reader_passes_over_fields_of_a_newer_catalog() {
         serde_json::to_value(&service).unwrap()["updated_at"],
         "2026-01-31T12:00:00.250Z"
     );
+}
+
+#[test]
+fn a_balance_is_written_back_as_it_came() {
+    for wire in [
+        json!("least_request"),
+        json!("round_robin"),
+        json!("random"),
+        json!({"kind": "consistent_hash", "by": "client_address"}),
+        json!({"kind": "consistent_hash", "by": {"header": "x-user"}}),
+        json!({"kind": "consistent_hash", "by": {"cookie": "session"}}),
+        json!({"kind": "random", "sticky": {"cookie": "hold-at"}}),
+    ] {
+        let balance: Balance = serde_json::from_value(wire.clone()).unwrap();
+        assert_eq!(serde_json::to_value(&balance).unwrap(), wire);
+    }
+    let short: Balance = serde_json::from_value(json!({"kind": "random"})).unwrap();
+    assert_eq!(serde_json::to_value(&short).unwrap(), json!("random"));
 }
 
 #[test]
