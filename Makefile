@@ -12,7 +12,7 @@ help: ## List the targets
 .PHONY: run
 run: tools-build ## Start the whole platform in one process (Ctrl-C stops it)
 	@$(CARGO) build --release --locked
-	@exec ./target/release/platform
+	@exec "$${CARGO_TARGET_DIR:-target}/release/platform"
 
 .PHONY: test
 test: tools-test ## Run every test of the workspace

@@ -23,7 +23,8 @@ pub const SETTINGS: &[Setting] = &[
         "where operators connect; keep it off public networks",
     )
     .default("127.0.0.1:9901")
-    .allowed("host:port, port 0 = a free one"),
+    .allowed("host:port, port 0 = a free one")
+    .second_listener(),
     Setting::new(
         "GATEWAY_EXPOSE_REVISION",
         "whether answers carry the catalog revision as x-config-revision",

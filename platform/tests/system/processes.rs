@@ -242,3 +242,19 @@ async fn the_platform_prints_its_urls_answers_on_them_and_ends_on_ctrl_c() {
         Some(0)
     );
 }
+
+#[test]
+fn host_and_port_are_where_clients_connect() {
+    let folder = TempDir::new().unwrap();
+    let env = [
+        ("HOST", "127.0.0.2"),
+        ("PORT", "0"),
+        ("ADMIN_LISTEN", FREE),
+        ("DATA_DIR", folder.path().to_str().unwrap()),
+    ];
+    let mut gateway = Process::start("gateway", &env);
+    let found = addresses(&gateway.line_with("ready on"));
+    assert_eq!(found[0].ip().to_string(), "127.0.0.2");
+    assert_ne!(found[0].port(), 80);
+    assert_eq!(found[1].ip().to_string(), "127.0.0.1");
+}

@@ -31,6 +31,7 @@ pub struct Setting {
     allowed: Option<&'static str>,
     secret: bool,
     empty_is_unset: bool,
+    second_listener: bool,
 }
 
 /// What a program accepts.
@@ -114,6 +115,7 @@ impl Setting {
             allowed: None,
             secret: false,
             empty_is_unset: false,
+            second_listener: false,
         }
     }
 
@@ -139,6 +141,12 @@ impl Setting {
     /// value is a mistake, mostly an unset variable of a Compose file.
     pub const fn empty_is_unset(mut self) -> Self {
         self.empty_is_unset = true;
+        self
+    }
+
+    /// An address besides the one that `HOST` and `PORT` speak of.
+    pub const fn second_listener(mut self) -> Self {
+        self.second_listener = true;
         self
     }
 

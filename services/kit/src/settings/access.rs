@@ -113,13 +113,17 @@ impl Settings {
     }
 
     /// The address the program listens on, from its own setting such as `CATALOG_LISTEN`. Where the program also
-    /// declares `HOST` and `PORT`, they replace the two halves of the default.
+    /// declares `HOST` and `PORT`, they replace the two halves of the default, unless this is a
+    /// [second listener](super::Setting::second_listener).
     ///
     /// # Errors
     ///
     /// When a value is no address, or when `HOST` or `PORT` is set beside an explicit `own`.
     pub fn listen(&self, own: &str) -> Result<ListenAddress, SettingsError> {
         let mut address: ListenAddress = self.get(own)?;
+        if self.declared(own)?.second_listener {
+            return Ok(address);
+        }
         for name in [HOST, PORT] {
             if self.is_explicit(name) && self.is_explicit(own) {
                 return Err(self.without_effect(name, format_args!("{own} is set")));
