@@ -28,6 +28,12 @@ impl Timestamp {
         );
         Self(UNIX_EPOCH + whole_millis)
     }
+
+    /// The time before this one by so much; 1970 when that is further back than times go.
+    #[must_use]
+    pub fn earlier(self, by: Duration) -> Self {
+        Self(self.0.checked_sub(by).unwrap_or(UNIX_EPOCH).max(UNIX_EPOCH))
+    }
 }
 
 impl TryFrom<String> for Timestamp {

@@ -3,6 +3,7 @@
 mod calls;
 mod conditional;
 mod health;
+mod history;
 mod information;
 mod instances;
 mod parameters;
@@ -21,7 +22,10 @@ use service_kit::{
     secret::Secret,
 };
 
-use crate::{calls::Calls, health::Checker, registry::Registry, state::Live, watch::Watchers};
+use crate::{
+    calls::Calls, health::Checker, history::History, registry::Registry, state::Live,
+    watch::Watchers,
+};
 
 /// Longest body of a write, in bytes.
 const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -37,6 +41,7 @@ pub(crate) struct Api {
     pub(crate) watchers: Watchers,
     pub(crate) checker: Checker,
     pub(crate) calls: Calls,
+    pub(crate) history: Arc<History>,
     pub(crate) readiness: Readiness,
 }
 
@@ -50,6 +55,8 @@ pub(crate) enum Endpoint {
     Health,
     ServiceHealth,
     Call,
+    Logs,
+    Statistics,
     Create,
     Put,
     Delete,
@@ -77,6 +84,8 @@ impl Application for Api {
                 "/services/{id}/health",
                 Endpoint::ServiceHealth,
             ),
+            (Method::GET, "/services/logs", Endpoint::Logs),
+            (Method::GET, "/services/stats", Endpoint::Statistics),
             (Method::GET, "/services/{id}", Endpoint::Read),
             (Method::PUT, "/services/{id}", Endpoint::Put),
             (Method::DELETE, "/services/{id}", Endpoint::Delete),
@@ -96,6 +105,8 @@ impl Application for Api {
             Endpoint::Health => self.services_health(&call).await,
             Endpoint::ServiceHealth => self.service_health(&call).await,
             Endpoint::Call => self.forward(call).await,
+            Endpoint::Logs => self.logs(&call),
+            Endpoint::Statistics => self.statistics(&call),
             Endpoint::Create => self.create(call).await,
             Endpoint::Put => self.put(call).await,
             Endpoint::Delete => self.delete(&call).await,

@@ -28,6 +28,7 @@ use crate::{
     calls::Calls,
     config::Config,
     health::Checker,
+    history::History,
     presence::{self, Presence},
     seeds::seeds,
     token::{self, TokenError},
@@ -122,6 +123,7 @@ impl Catalog {
         let readiness = Readiness::new();
         let core = Core::load(opened.store, &metrics, &readiness).await?;
         let (stop, stopped) = shutdown::channel();
+        let history = Arc::new(History::new());
         let api = Api {
             registry: Arc::clone(&core.registry),
             live: Arc::clone(&core.registry.live),
@@ -138,7 +140,9 @@ impl Catalog {
                 Arc::clone(&core.registry.live),
                 opened.token.clone(),
                 Arc::clone(&core.metrics),
+                Arc::clone(&history),
             ),
+            history,
             readiness: readiness.clone(),
         };
         let operations = Operations {

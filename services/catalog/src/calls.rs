@@ -14,6 +14,7 @@ mod client;
 mod headers;
 mod path;
 mod replay;
+mod ticket;
 
 use std::{
     collections::HashMap,
@@ -22,7 +23,7 @@ use std::{
 };
 
 use catalog_api::{Instance, Service, ServiceId, ServiceRef};
-use http::{HeaderMap, Method, Request, StatusCode, request, uri::PathAndQuery};
+use http::{HeaderMap, Method, Request, StatusCode, request, response, uri::PathAndQuery};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use parking_lot::Mutex;
@@ -33,8 +34,13 @@ use service_kit::{
 use tokio::time::Instant;
 
 use self::{answer::AnswerBody, budget::RetryBudget, client::Clients, replay::Replay};
-pub(crate) use self::{attempt::AttemptError, path::target};
-use crate::{follower::chain, metrics::CatalogMetrics, state::Live};
+pub(crate) use self::{attempt::AttemptError, path::target, ticket::Ticket};
+use crate::{
+    follower::chain,
+    history::{Ended, History},
+    metrics::CatalogMetrics,
+    state::Live,
+};
 
 /// How often one request may come through a catalog; more is a circle.
 const HOPS_MAX: usize = 4;
@@ -45,6 +51,7 @@ pub(crate) struct Calls {
     /// Must not reach an instance.
     token: Secret,
     metrics: Arc<CatalogMetrics>,
+    history: Arc<History>,
     clients: Clients,
     lines: Mutex<HashMap<ServiceId, Arc<Line>>>,
 }
@@ -79,6 +86,12 @@ pub(crate) enum CallError {
     Failed(#[from] AttemptError),
 }
 
+/// The answer of an instance, ready for the caller.
+pub(crate) struct Passed {
+    parts: response::Parts,
+    body: AnswerBody,
+}
+
 /// One call with everything that its attempts share.
 struct Exchange<'a> {
     service: &'a Service,
@@ -95,14 +108,32 @@ struct Exchange<'a> {
 // === impl Calls ===
 
 impl Calls {
-    pub(crate) fn new(live: Arc<Live>, token: Secret, metrics: Arc<CatalogMetrics>) -> Self {
+    pub(crate) fn new(
+        live: Arc<Live>,
+        token: Secret,
+        metrics: Arc<CatalogMetrics>,
+        history: Arc<History>,
+    ) -> Self {
         Self {
             live,
             token,
             metrics,
+            history,
             clients: Clients::default(),
             lines: Mutex::default(),
         }
+    }
+
+    /// Begins to follow a call. `path` is the one at the instance.
+    pub(crate) fn ticket(
+        &self,
+        service: &Service,
+        method: &Method,
+        path: &str,
+        request_id: &RequestId,
+    ) -> Ticket {
+        let (history, live) = (Arc::clone(&self.history), Arc::clone(&self.live));
+        Ticket::new(history, live, service, method, path, request_id)
     }
 
     /// Passes a call on.
@@ -110,7 +141,8 @@ impl Calls {
         &self,
         service: &Service,
         inbound: Inbound,
-    ) -> Result<Response, CallError> {
+        ticket: &mut Ticket,
+    ) -> Result<Passed, CallError> {
         let Inbound {
             request,
             target,
@@ -131,15 +163,34 @@ impl Calls {
             method,
             target,
             headers,
-            body: Replay::new(body.map_err(Into::into).boxed_unsync()),
+            body: Replay::new(body.map_err(Into::into).boxed_unsync(), ticket.received()),
             request_id,
             end: Instant::now() + timeouts.total.get(),
         };
-        exchange.run().await
+        exchange.run(ticket).await
     }
 
-    /// Counts a call by the status that its caller got.
-    pub(crate) fn count(&self, service: &Service, status: StatusCode) {
+    /// The answer of an instance goes to the caller.
+    pub(crate) fn answered(
+        &self,
+        service: &Service,
+        passed: Passed,
+        mut ticket: Ticket,
+    ) -> Response {
+        let Passed { parts, body } = passed;
+        self.count(service, parts.status);
+        ticket.answers(parts.status);
+        Response::from_parts(parts, body.followed_by(ticket).boxed_unsync())
+    }
+
+    /// An answer of our own goes to the caller.
+    pub(crate) fn refused(&self, service: &Service, status: StatusCode, mut ticket: Ticket) {
+        self.count(service, status);
+        ticket.answers(status);
+        ticket.close(Ended::Complete, 0);
+    }
+
+    fn count(&self, service: &Service, status: StatusCode) {
         self.metrics.called(&service.name, status);
         // The series may have been removed just before. The other way round, the removal finds this one.
         let by_id = ServiceRef::Id(service.id);
@@ -165,7 +216,7 @@ impl Calls {
 // === impl Exchange ===
 
 impl Exchange<'_> {
-    async fn run(self) -> Result<Response, CallError> {
+    async fn run(self, ticket: &mut Ticket) -> Result<Passed, CallError> {
         let retry = &self.service.policy.retry;
         self.line.budget.deposit(retry.budget_percent);
         let candidates = balance::in_order(&self.service.instances, &self.line.turn);
@@ -178,8 +229,9 @@ impl Exchange<'_> {
             if index > 0 && !self.line.budget.withdraw() {
                 break;
             }
+            ticket.tries(&instance.id);
             match self.attempt(instance).await {
-                Ok(response) => return Ok(response),
+                Ok(passed) => return Ok(passed),
                 Err(error) => {
                     self.log(instance, &error);
                     let again = self.may_repeat(&error);
@@ -193,7 +245,7 @@ impl Exchange<'_> {
         Err(last)
     }
 
-    async fn attempt(&self, instance: &Instance) -> Result<Response, AttemptError> {
+    async fn attempt(&self, instance: &Instance) -> Result<Passed, AttemptError> {
         let body = self.body.attempt().ok_or(AttemptError::BodyGone)?;
         let request = attempt::request(
             &self.method,
@@ -212,7 +264,7 @@ impl Exchange<'_> {
         }
         headers::for_caller(&mut parts, self.service, &instance.id);
         let body = AnswerBody::new(body, self.method == Method::HEAD, read, self.end);
-        Ok(Response::from_parts(parts, body.boxed_unsync()))
+        Ok(Passed { parts, body })
     }
 
     fn may_repeat(&self, error: &AttemptError) -> bool {

@@ -15,6 +15,7 @@ mod calls;
 pub mod config;
 mod follower;
 mod health;
+mod history;
 mod journal;
 mod lease;
 mod metrics;

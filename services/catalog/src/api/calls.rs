@@ -1,13 +1,13 @@
 //! `ANY /services/call/{id}/{endpoint…}`: who may call, and what of the path is for the instance.
 
-use catalog_api::CallAccess;
-use http::Method;
+use catalog_api::{CallAccess, Service};
+use http::{Method, uri::PathAndQuery};
 use service_kit::{http::Call, problem::Problem};
 
 use super::{Answer, Api, Endpoint};
 use crate::{
     auth::authorize,
-    calls::{self, Inbound},
+    calls::{self, Inbound, Passed, Ticket},
     problem,
 };
 
@@ -59,24 +59,43 @@ impl Api {
     pub(super) async fn forward(&self, call: Call<Endpoint>) -> Answer {
         let entry = self.entry(&call)?;
         let service = &entry.service;
-        let answer = match self.admit(service.policy.call, &call) {
-            Ok(()) => match inbound(call) {
-                Some(inbound) => {
-                    let passed = self.calls.pass(service, inbound).await;
-                    passed.map_err(|error| problem::from_call(&error, &service.name))
-                }
-                None => Err(Problem::bad_request(
-                    "the path after the service is not a valid path; percent-encode what it may not contain",
-                )),
-            },
+        let target = target(&call);
+        let path = target.as_ref().map_or("", |target| target.path());
+        let method = call.request.method();
+        let mut ticket = self.calls.ticket(service, method, path, &call.request_id);
+        let passed = match self.admit(service.policy.call, &call) {
+            Ok(()) => self.pass(service, call, target, &mut ticket).await,
             Err(refused) => Err(refused),
         };
-        let status = match &answer {
-            Ok(response) => response.status(),
-            Err(problem) => problem.status(),
+        match passed {
+            Ok(passed) => Ok(self.calls.answered(service, passed, ticket)),
+            Err(problem) => {
+                self.calls.refused(service, problem.status(), ticket);
+                Err(problem)
+            }
+        }
+    }
+
+    async fn pass(
+        &self,
+        service: &Service,
+        call: Call<Endpoint>,
+        target: Option<PathAndQuery>,
+        ticket: &mut Ticket,
+    ) -> Result<Passed, Problem> {
+        let target = target.ok_or_else(|| {
+            Problem::bad_request(
+                "the path after the service is not a valid path; percent-encode what it may not contain",
+            )
+        })?;
+        let inbound = Inbound {
+            target,
+            peer: call.peer,
+            request_id: call.request_id,
+            request: call.request,
         };
-        self.calls.count(service, status);
-        answer
+        let passed = self.calls.pass(service, inbound, ticket).await;
+        passed.map_err(|error| problem::from_call(&error, &service.name))
     }
 
     fn admit(&self, access: CallAccess, call: &Call<Endpoint>) -> Result<(), Problem> {
@@ -90,16 +109,11 @@ impl Api {
     }
 }
 
-fn inbound(call: Call<Endpoint>) -> Option<Inbound> {
+/// Path and query for the instance.
+fn target(call: &Call<Endpoint>) -> Option<PathAndQuery> {
     let uri = call.request.uri();
     // The path as it was sent: in the parameters it is decoded, and a %2F could not be told from a slash.
     let rest = uri.path().strip_prefix(PREFIX)?;
     let rest = rest.split_once('/').map_or("", |(_, rest)| rest);
-    let target = calls::target(rest, uri.query())?;
-    Some(Inbound {
-        target,
-        peer: call.peer,
-        request_id: call.request_id,
-        request: call.request,
-    })
+    calls::target(rest, uri.query())
 }

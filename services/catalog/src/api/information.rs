@@ -23,6 +23,8 @@ impl Api {
                 "services": "/services",
                 "watch": "/services/watch",
                 "services_health": "/services/health",
+                "logs": "/services/logs",
+                "statistics": "/services/stats",
                 "call": "/services/call/{id}/{endpoint}",
                 "health": "/health",
                 "readiness": "/readyz?verbose",

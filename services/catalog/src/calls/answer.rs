@@ -11,6 +11,9 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use service_kit::BoxError;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::ticket::Ticket;
+use crate::history::Ended;
+
 /// Passes frames on.
 pub(super) struct AnswerBody {
     inner: Incoming,
@@ -19,6 +22,9 @@ pub(super) struct AnswerBody {
     read: Duration,
     end: Instant,
     silence: Pin<Box<Sleep>>,
+    bytes: u64,
+    is_cut: bool,
+    ticket: Option<Ticket>,
 }
 
 /// The instance fell silent, or its time is over. The connection to the caller is cut, so that half an answer cannot be taken for a
@@ -38,6 +44,21 @@ impl AnswerBody {
             read,
             end,
             silence: Box::pin(sleep_until(limit)),
+            bytes: 0,
+            is_cut: false,
+            ticket: None,
+        }
+    }
+
+    /// Has the end of the body be the end of the call.
+    pub(super) fn followed_by(mut self, ticket: Ticket) -> Self {
+        self.ticket = Some(ticket);
+        self
+    }
+
+    fn close(&mut self, ended: Ended) {
+        if let Some(ticket) = self.ticket.take() {
+            ticket.close(ended, self.bytes);
         }
     }
 }
@@ -55,10 +76,21 @@ impl Body for AnswerBody {
             Poll::Ready(frame) => {
                 let limit = (Instant::now() + this.read).min(this.end);
                 this.silence.as_mut().reset(limit);
+                match &frame {
+                    Some(Ok(frame)) => {
+                        let bytes = frame.data_ref().map_or(0, Bytes::len);
+                        this.bytes = this.bytes.saturating_add(bytes as u64);
+                    }
+                    Some(Err(_)) => this.is_cut = true,
+                    None => this.close(Ended::Complete),
+                }
                 Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
             }
             Poll::Pending => match this.silence.as_mut().poll(context) {
-                Poll::Ready(()) => Poll::Ready(Some(Err(Unfinished.into()))),
+                Poll::Ready(()) => {
+                    this.is_cut = true;
+                    Poll::Ready(Some(Err(Unfinished.into())))
+                }
                 Poll::Pending => Poll::Pending,
             },
         }
@@ -74,5 +106,17 @@ impl Body for AnswerBody {
         } else {
             self.inner.size_hint()
         }
+    }
+}
+
+impl Drop for AnswerBody {
+    fn drop(&mut self) {
+        let ended = match self.inner.is_end_stream() {
+            _ if self.is_cut => Ended::Cut,
+            // hyper does not ask for an end that it can count out itself.
+            true => Ended::Complete,
+            false => Ended::Left,
+        };
+        self.close(ended);
     }
 }

@@ -3,7 +3,10 @@
 
 use std::{
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     task::{Context, Poll, ready},
 };
 
@@ -30,6 +33,7 @@ pub(super) struct Attempt {
 
 struct Shared {
     source: Body,
+    received: Arc<AtomicU64>,
     kept: Vec<Bytes>,
     kept_bytes: usize,
     /// Something was sent that is not kept.
@@ -48,9 +52,11 @@ struct GivenUp;
 // === impl Replay ===
 
 impl Replay {
-    pub(super) fn new(source: Body) -> Self {
+    /// Counts into `received` what comes from the caller.
+    pub(super) fn new(source: Body, received: Arc<AtomicU64>) -> Self {
         Self(Arc::new(Mutex::new(Shared {
             source,
+            received,
             kept: Vec::new(),
             kept_bytes: 0,
             is_lost: false,
@@ -131,6 +137,8 @@ impl Shared {
                 }
                 Some(Ok(frame)) => {
                     if let Ok(piece) = frame.into_data() {
+                        self.received
+                            .fetch_add(piece.len() as u64, Ordering::Relaxed);
                         if !self.is_lost {
                             self.keep(&piece);
                         }
@@ -197,7 +205,7 @@ mod tests {
 
     fn replay(pieces: Vec<Vec<u8>>) -> Replay {
         let pieces = pieces.into_iter().map(|piece| Ok(Bytes::from(piece)));
-        Replay::new(body::stream(stream::iter(pieces)))
+        Replay::new(body::stream(stream::iter(pieces)), Arc::default())
     }
 
     /// The next pieces, joined.

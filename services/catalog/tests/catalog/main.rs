@@ -6,6 +6,7 @@ mod calls;
 mod failing_calls;
 mod harness;
 mod health;
+mod history;
 mod instances;
 mod lease;
 mod lifecycle;

@@ -66,7 +66,7 @@ async fn one_service_by_id_and_by_name() {
     );
     assert!(
         catalog
-            .get("/services/stats")
+            .get("/services/calls")
             .await
             .problem(404)
             .contains("reserved")
