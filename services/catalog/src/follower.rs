@@ -10,6 +10,7 @@ use database::{Change, Changes, StoreError};
 use service_kit::{backoff::Backoff, shutdown::Shutdown};
 
 use crate::{
+    drain::Drains,
     journal::{RECORDS_MAX, Record},
     lease::Leases,
     metrics::CatalogMetrics,
@@ -26,6 +27,7 @@ pub(crate) struct Follower {
     pub(crate) store: Arc<ObservedStore>,
     pub(crate) live: Arc<Live>,
     pub(crate) leases: Arc<Leases>,
+    pub(crate) drains: Arc<Drains>,
     pub(crate) metrics: Arc<CatalogMetrics>,
 }
 
@@ -37,6 +39,7 @@ impl Follower {
         let snapshot = self.live.load();
         for entry in snapshot.entries() {
             self.leases.follow(&entry.service);
+            self.drains.follow(&entry.service);
             self.metrics.service(&entry.service);
         }
         self.metrics.published(&snapshot);
@@ -97,10 +100,12 @@ impl Follower {
             match record {
                 Record::Service(entry) => {
                     self.leases.follow(&entry.service);
+                    self.drains.follow(&entry.service);
                     self.metrics.service(&entry.service);
                 }
                 Record::Deleted(deleted, _) => {
                     self.leases.forget(deleted.id);
+                    self.drains.forget(deleted.id);
                     self.metrics.service_removed(&deleted.name);
                 }
             }
@@ -115,6 +120,7 @@ impl Follower {
         for entry in previous.entries() {
             if next.get(&ServiceRef::Id(entry.service.id)).is_none() {
                 self.leases.forget(entry.service.id);
+                self.drains.forget(entry.service.id);
                 self.metrics.service_removed(&entry.service.name);
             }
         }

@@ -13,6 +13,7 @@ pub mod app;
 mod auth;
 mod calls;
 pub mod config;
+mod drain;
 mod follower;
 mod health;
 mod history;

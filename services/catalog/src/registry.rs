@@ -6,9 +6,12 @@
 use std::{sync::Arc, time::Duration};
 
 use catalog_api::{InstanceId, InstanceSpec, Revision, Service, ServiceRef, Status};
-use database::{Command, Committed, Expect, LeaseTerms, Outcome, WriteError, declares};
+use database::{
+    Command, Committed, Expect, LeaseTerms, Outcome, Refusal, StoreError, WriteError, declares,
+};
 
 use crate::{
+    drain::Drains,
     lease::{Key, Leases},
     snapshot::Entry,
     state::Live,
@@ -18,11 +21,15 @@ use crate::{
 /// How long an answer is held back for its revision to be published. Longer, and the follower is in trouble, not the write.
 const PUBLICATION_WAIT_MAX: Duration = Duration::from_secs(2);
 
+/// How often a status may change while it is being changed. More would be a fault.
+const DRAIN_TRIES_MAX: usize = 4;
+
 /// The way to the store.
 pub(crate) struct Registry {
     pub(crate) store: Arc<ObservedStore>,
     pub(crate) live: Arc<Live>,
     pub(crate) leases: Arc<Leases>,
+    pub(crate) drains: Arc<Drains>,
 }
 
 /// Answer to a registration.
@@ -86,9 +93,7 @@ impl Registry {
         };
         let committed = self.write(command).await?;
         // A store that keeps a service after a registration but does not show it would be a fault of the store.
-        let service = committed
-            .service
-            .ok_or(database::Refusal::UnknownService(service))?;
+        let service = committed.service.ok_or(Refusal::UnknownService(service))?;
         self.leases.hold(&Key::new(service.id, id), terms);
         Ok(Registered {
             revision: committed.revision,
@@ -115,6 +120,52 @@ impl Registry {
             service,
             id,
             expect,
+        })
+        .await
+    }
+
+    /// Has an instance leave slowly: it drains from now on, and is taken out after `time`.
+    pub(crate) async fn drain_instance(
+        &self,
+        service: ServiceRef,
+        id: InstanceId,
+        time: Duration,
+    ) -> Result<Committed, WriteError> {
+        let known = self.known(&service);
+        let known = known.ok_or_else(|| Refusal::UnknownService(service.clone()))?;
+        let key = Key::new(known.service.id, id);
+        let _turn = self.leases.turn(&key).await;
+        let mut committed = self.set_draining(&key, Status::Passing).await?;
+        for _ in 0..DRAIN_TRIES_MAX {
+            let service = committed.service.as_ref();
+            let service = service.ok_or_else(|| Refusal::UnknownService(service_ref(&key)))?;
+            match service
+                .instances
+                .iter()
+                .find(|found| found.id == key.instance)
+            {
+                None => {
+                    return Err(WriteError::Refused(Refusal::UnknownInstance {
+                        service: service.name.clone(),
+                        id: key.instance,
+                    }));
+                }
+                Some(instance) if instance.status == Status::Draining => {
+                    self.drains.schedule(&key, time);
+                    return Ok(committed);
+                }
+                Some(instance) => committed = self.set_draining(&key, instance.status).await?,
+            }
+        }
+        Err(WriteError::Store(StoreError::Busy))
+    }
+
+    async fn set_draining(&self, key: &Key, only_if: Status) -> Result<Committed, WriteError> {
+        self.write(Command::SetStatus {
+            service: key.service,
+            id: key.instance.clone(),
+            status: Status::Draining,
+            only_if,
         })
         .await
     }
@@ -153,4 +204,8 @@ impl Registry {
             service: service.clone(),
         })
     }
+}
+
+fn service_ref(key: &Key) -> ServiceRef {
+    ServiceRef::Id(key.service)
 }

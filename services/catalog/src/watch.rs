@@ -20,6 +20,7 @@ pub(crate) struct Watchers {
     heartbeat: Duration,
     metrics: Arc<CatalogMetrics>,
     shutdown: Shutdown,
+    history: String,
 }
 
 /// Every slot is taken.
@@ -38,6 +39,11 @@ struct Slot {
 // === impl Watchers ===
 
 impl Watchers {
+    /// See [`catalog_api::HISTORY_HEADER`].
+    pub(crate) fn history(&self) -> &str {
+        &self.history
+    }
+
     /// Streams end when `shutdown` is requested, or a drain would wait for them.
     pub(crate) fn new(
         live: Arc<Live>,
@@ -54,6 +60,7 @@ impl Watchers {
             heartbeat,
             metrics,
             shutdown,
+            history: Uuid::new_v4().to_string(),
         }
     }
 

@@ -1,7 +1,9 @@
 //! Instances: registered, renewed, taken out.
 
-use catalog_api::InstanceSpec;
-use database::Outcome;
+use std::time::Duration;
+
+use catalog_api::{InstanceId, InstanceSpec, ServiceRef, Span};
+use database::{Expect, Outcome};
 use http::{StatusCode, header};
 use service_kit::{
     http::{Call, Response, body},
@@ -9,7 +11,7 @@ use service_kit::{
 };
 
 use super::{Answer, Api, BODY_BYTES_MAX, Endpoint, conditional, insert, parameters, written};
-use crate::{auth::authorize, problem};
+use crate::{auth::authorize, drain::DRAIN_MAX, problem};
 
 impl Api {
     /// `PUT /services/{id}/instances/{instance}`. The answer is the instance, not its service: renewals are many.
@@ -47,13 +49,18 @@ impl Api {
         ))
     }
 
-    /// `DELETE /services/{id}/instances/{instance}`.
+    /// `DELETE /services/{id}/instances/{instance}`, at once or after `?drain=`.
     pub(super) async fn delete_instance(&self, call: &Call<Endpoint>) -> Answer {
         authorize(call, &self.token)?;
-        parameters::query(call, &[])?;
+        let query = parameters::query(call, &["drain"])?;
         let target = parameters::target(call)?;
         let id = parameters::instance(call)?;
         let expect = conditional::expectation(call.request.headers())?;
+        if let Some(time) = query.get("drain") {
+            return self
+                .drain_instance(target, id, parse_drain(time)?, &expect)
+                .await;
+        }
         let committed = self
             .registry
             .delete_instance(target, id, expect)
@@ -63,4 +70,36 @@ impl Api {
         *response.status_mut() = StatusCode::NO_CONTENT;
         Ok(written(response, committed.revision, None))
     }
+
+    async fn drain_instance(
+        &self,
+        target: ServiceRef,
+        id: InstanceId,
+        time: Duration,
+        expect: &Expect,
+    ) -> Answer {
+        // A status is set on a condition of its own; a revision cannot be one as well.
+        if !matches!(expect, Expect::Anything | Expect::Exists) {
+            return Err(Problem::bad_request(
+                "drain cannot be combined with a revision in if-match; leave one of them out",
+            ));
+        }
+        let draining = self.registry.drain_instance(target, id.clone(), time);
+        let committed = draining.await.map_err(problem::from_write)?;
+        let service = committed.service.ok_or_else(Problem::internal)?;
+        let instance = service.instances.iter().find(|instance| instance.id == id);
+        let instance = instance.ok_or_else(Problem::internal)?;
+        let response = body::json(StatusCode::ACCEPTED, instance);
+        Ok(written(
+            response,
+            committed.revision,
+            Some(service.revision),
+        ))
+    }
+}
+
+fn parse_drain(text: &str) -> Result<Duration, Problem> {
+    let time = text.parse().ok().map(Span::get);
+    time.filter(|time| *time <= DRAIN_MAX)
+        .ok_or_else(|| Problem::bad_request("drain: must be a duration of 1ms to 10m, such as 30s"))
 }

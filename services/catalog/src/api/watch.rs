@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use catalog_api::Revision;
+use catalog_api::{HISTORY_HEADER, Revision};
 use http::{HeaderName, StatusCode, header};
 use service_kit::{
     http::{Call, Response, body},
@@ -14,6 +14,9 @@ use super::{Answer, Api, Endpoint, insert, parameters};
 
 /// Sent by a client that reconnects (WHATWG HTML §9.2.4).
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+
+/// Sent with every stream, and back by a client that resumes.
+const HISTORY: HeaderName = HeaderName::from_static(HISTORY_HEADER);
 
 /// When to come back after every stream was taken.
 const FULL_RETRY: Duration = Duration::from_secs(5);
@@ -32,9 +35,12 @@ impl Api {
             .map(|text| text.parse())
             .transpose()
             .map_err(|error| Problem::bad_request(format!("service: {error}")))?;
-        let resume = match call.request.headers().get(LAST_EVENT_ID) {
+        let headers = call.request.headers();
+        let resume = match headers.get(LAST_EVENT_ID) {
+            // A position in another history is a gap like any other: a snapshot heals it.
+            _ if headers.get(HISTORY).is_some_and(|history| history != self.watchers.history()) => None,
             None => since,
-            // An id that is none of ours is a gap like any other: a snapshot heals it.
+            // So is an id that is none of ours.
             Some(value) => value.to_str().ok().and_then(|text| text.parse().ok()),
         };
         let stream = self
@@ -45,6 +51,7 @@ impl Api {
         *response.status_mut() = StatusCode::OK;
         insert(&mut response, header::CONTENT_TYPE, sse::CONTENT_TYPE);
         insert(&mut response, header::CACHE_CONTROL, "no-store");
+        insert(&mut response, HISTORY, self.watchers.history());
         Ok(response)
     }
 }

@@ -42,6 +42,7 @@ impl Core {
             store,
             live,
             leases: Arc::new(Leases::new()),
+            drains: Arc::default(),
         });
         let core = Self { registry, metrics };
         core.follower().begin();
@@ -54,6 +55,7 @@ impl Core {
             store: Arc::clone(&self.registry.store),
             live: Arc::clone(&self.registry.live),
             leases: Arc::clone(&self.registry.leases),
+            drains: Arc::clone(&self.registry.drains),
             metrics: Arc::clone(&self.metrics),
         }
     }

@@ -10,7 +10,7 @@ use service_kit::{
 use tokio::{net::TcpListener, task::JoinHandle};
 
 use super::core::Core;
-use crate::{api::Api, follower::chain, presence::Presence};
+use crate::{api::Api, drain, follower::chain, presence::Presence};
 
 /// What runs besides the server, and its order at the end.
 pub(super) struct Lifetime {
@@ -38,6 +38,8 @@ impl Lifetime {
         let (end_following, following) = shutdown::channel();
         let follower = tokio::spawn(self.core.follower().run(following));
         let keeper = tokio::spawn(self.core.keeper().run(self.stopped.clone()));
+        let registry = Arc::clone(&self.core.registry);
+        let drains = tokio::spawn(drain::run(registry, self.stopped.clone()));
         let server = tokio::spawn(serve(listener, service, self.limits, self.stopped));
         if let Err(error) = self.presence.announce().await {
             tracing::warn!(error = %chain(&error), "cannot register the catalog in itself yet");
@@ -55,6 +57,7 @@ impl Lifetime {
             });
             // A task that panicked was reported by the panic hook; the others still have to end.
             drop(keeper.await);
+            drop(drains.await);
             end_following.trigger();
             drop(follower.await);
             // Closing waits for the disk. The last owners of the store are these two.
