@@ -1,6 +1,6 @@
 //! The operators' listener: what is routed where, and how the endpoints are.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use http::{Method, StatusCode};
 use serde::Serialize;
@@ -79,6 +79,8 @@ struct EndpointView<'a> {
     status: &'static str,
     health: &'static str,
     in_flight: u32,
+    /// Moving average of the time until an answer begins; none before the first.
+    latency_ms: Option<f64>,
 }
 
 impl Application for Admin {
@@ -162,6 +164,7 @@ fn route_view(route: &Route) -> RouteView<'_> {
 }
 
 fn pool_view(pool: &Pool) -> PoolView<'_> {
+    let now = Instant::now();
     let endpoints: Vec<_> = pool
         .members()
         .iter()
@@ -172,6 +175,7 @@ fn pool_view(pool: &Pool) -> PoolView<'_> {
             status: member.status.as_str(),
             health: member.endpoint.health().as_str(),
             in_flight: member.endpoint.in_flight(),
+            latency_ms: (member.endpoint.latency(now)).map(|latency| latency.as_secs_f64() * 1e3),
         })
         .collect();
     PoolView {

@@ -167,6 +167,9 @@ impl ProxyHttp for GatewayProxy {
         if session.is_process_shutting_down() {
             session.set_keepalive(None);
         }
+        if let Some(attempt) = &ctx.attempt {
+            attempt.answered(response.status);
+        }
         forward::prepare_response(response, ctx, self.expose_revision)
     }
 

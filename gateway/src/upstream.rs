@@ -10,12 +10,14 @@ mod budget;
 mod check;
 mod draw;
 mod endpoint;
+mod latency;
 mod least_request;
 mod pool;
 mod random;
 mod registry;
 mod rendezvous;
 mod round_robin;
+mod slow_start;
 
 pub use affinity::{Affinity, Client};
 pub use alias::{Alias, AliasKey};

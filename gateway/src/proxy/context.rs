@@ -4,6 +4,7 @@
 use std::{sync::Arc, time::Instant};
 
 use catalog_api::Revision;
+use http::StatusCode;
 use service_kit::http::RequestId;
 
 use super::drain::Exchange;
@@ -54,6 +55,27 @@ pub struct Attempt {
     pub in_flight: InFlight,
     /// When it was chosen.
     pub started: Instant,
+}
+
+// === impl Attempt ===
+
+impl Attempt {
+    /// The endpoint's answer begins with this status.
+    pub(super) fn answered(&self, status: StatusCode) {
+        let now = Instant::now();
+        let (endpoint, after) = (self.in_flight.endpoint(), now - self.started);
+        if status.is_server_error() {
+            endpoint.failed(after, now);
+        } else if !status.is_informational() {
+            endpoint.answered(after, now);
+        }
+    }
+
+    /// The exchange broke off.
+    pub(super) fn failed(&self) {
+        let now = Instant::now();
+        self.in_flight.endpoint().failed(now - self.started, now);
+    }
 }
 
 // === impl Context ===

@@ -117,6 +117,7 @@ pub(super) fn after_exchange_failure(
 /// Counts the failure against the endpoint.
 fn blame(ctx: &mut Context, error: &Error, checker: &HealthChecker) {
     if let Some(attempt) = ctx.attempt.take() {
+        attempt.failed();
         let endpoint = attempt.in_flight.endpoint();
         ctx.tried.add(endpoint.address());
         if let Some(transition) = endpoint.suspect() {

@@ -6,13 +6,18 @@ use std::{
         Arc, OnceLock,
         atomic::{AtomicU32, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 use arc_swap::ArcSwap;
 use catalog_api::{HealthCheck, Probe, ServiceName};
 use tokio::{sync::Notify, task::AbortHandle};
 
-use super::Alias;
+use super::{
+    Alias,
+    latency::Latency,
+    slow_start::{Entry, SlowStart},
+};
 
 /// What makes two mentions of an endpoint the same one. Weight, zone, thresholds and intervals are not part of it: changing them
 /// must not forget what is known.
@@ -44,6 +49,8 @@ pub struct Endpoint {
     /// [`Health`] in the low byte, length of the streak that speaks against it above.
     judgement: AtomicU32,
     in_flight: AtomicU32,
+    latency: Latency,
+    entry: Entry,
     suspicion: Arc<Notify>,
     checker: OnceLock<AbortHandle>,
 }
@@ -80,12 +87,15 @@ const HEALTH_MASK: u32 = 0xff;
 impl Endpoint {
     /// An endpoint nobody has probed yet.
     pub fn new(key: EndpointKey, alias: Alias, check: HealthCheck) -> Self {
+        let now = Instant::now();
         Self {
             key,
             alias,
             check: ArcSwap::from_pointee(check),
             judgement: AtomicU32::new(Health::Unknown as u32),
             in_flight: AtomicU32::new(0),
+            latency: Latency::new(now),
+            entry: Entry::new(now),
             suspicion: Arc::default(),
             checker: OnceLock::new(),
         }
@@ -134,6 +144,31 @@ impl Endpoint {
         InFlight(Arc::clone(self))
     }
 
+    /// Average time until its answers begin; none before the first answer.
+    pub fn latency(&self, now: Instant) -> Option<Duration> {
+        self.latency.get(now)
+    }
+
+    /// Takes in that an answer began so long after the request was sent.
+    pub fn answered(&self, after: Duration, now: Instant) {
+        self.latency.record(after, now);
+    }
+
+    /// Takes in that a request failed after so long.
+    pub fn failed(&self, after: Duration, now: Instant) {
+        self.latency.record_failure(after, now);
+    }
+
+    /// Begins its slow start. A check that brings it into the rotation does so by itself.
+    pub fn enter_rotation(&self, now: Instant) {
+        self.entry.set(now);
+    }
+
+    /// Whether it takes a request during its slow start.
+    pub(super) fn takes(&self, slow_start: SlowStart) -> bool {
+        self.entry.takes(slow_start)
+    }
+
     /// Takes in the outcome of a check. The first one decides at once; later ones need as many in a row as the policy says.
     pub fn observe(&self, success: bool) -> Option<Transition> {
         let check = self.check.load();
@@ -160,6 +195,9 @@ impl Endpoint {
                 Ok(before) | Err(before) => before,
             };
         let (from, to) = (Health::of(before), Health::of(judge(before)));
+        if from != to && to == Health::Healthy {
+            self.enter_rotation(Instant::now());
+        }
         (from != to).then_some(Transition { from, to })
     }
 

@@ -1,24 +1,38 @@
-//! The power of two choices: draw two endpoints by weight, take the one with fewer requests in flight for its weight.
+//! The power of two choices: draw two endpoints by weight, take the one where a request is likely to be over sooner: by requests in
+//! flight for its weight, times how long its answers take.
+//!
+//! The cost of an endpoint is latency × (in flight × mean weight / weight + 1). The weight stands beside the requests in flight and
+//! not under everything, because the draw has already used it: an idle pool is shared by weight, not by its square.
 //!
 //! Full least-connections would herd every request of a burst onto the same endpoint; two random choices do not, and bring most of
 //! the gain (Mitzenmacher, "The power of two choices in randomized load balancing", 2001). pingora-load-balancing has neither.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use super::{balance::endpoint_of, draw::Draw};
 use pingora_load_balancing::{
     Backend,
     selection::{BackendIter, BackendSelection},
 };
 
+use super::{Endpoint, balance::endpoint_of, draw::Draw};
+
 /// Draws before everyone is offered in turn. With half of a pool unusable, all draws miss once in 4⁴ picks.
 const DRAWS_MAX: usize = 4;
+/// Latencies below it count as equal to it: between fast endpoints the difference is noise.
+const LATENCY_FLOOR: Duration = Duration::from_millis(1);
+/// How many times slower an endpoint must be before that counts, for the same reason.
+const LATENCY_RATIO_MIN: f64 = 2.0;
 
 /// Backends with the running sum of their weights.
 #[derive(Debug)]
 pub struct LeastRequest {
     backends: Box<[Backend]>,
     draw: Draw,
+    weight_mean: f64,
 }
 
 /// Candidates of one pick: the better of two draws and the other, a few times, then everyone from a random start.
@@ -34,16 +48,34 @@ pub struct LeastRequestIter {
 // === impl LeastRequest ===
 
 impl LeastRequest {
-    /// Whether `a` has less to do for its weight than `b`; equal load keeps the order of the draw, so an idle pool is
-    /// shared by weight.
+    /// Whether `a` costs less than `b`; equal cost keeps the order of the draw, so an idle pool is shared by weight.
     fn is_better(&self, a: usize, b: usize) -> bool {
-        let load = |index: usize| {
-            let backend = &self.backends[index];
-            let in_flight = endpoint_of(backend).map_or(0, |endpoint| endpoint.in_flight());
-            (u64::from(in_flight), backend.weight as u64)
+        let (a, b) = (&self.backends[a], &self.backends[b]);
+        let (Some(endpoint_a), Some(endpoint_b)) = (endpoint_of(a), endpoint_of(b)) else {
+            return false;
         };
-        let ((load_a, weight_a), (load_b, weight_b)) = (load(a), load(b));
-        load_a * weight_b < load_b * weight_a
+        if Arc::ptr_eq(endpoint_a, endpoint_b) {
+            return false;
+        }
+        let load = |backend: &Backend, endpoint: &Endpoint| {
+            f64::from(endpoint.in_flight()) * self.weight_mean / backend.weight as f64 + 1.0
+        };
+        let ratio = latency_ratio(endpoint_a, endpoint_b);
+        load(a, endpoint_a) * ratio < load(b, endpoint_b)
+    }
+}
+
+/// How many times slower `a` answers than `b`; 1 when that is not known of both, or too little to count.
+fn latency_ratio(a: &Endpoint, b: &Endpoint) -> f64 {
+    let now = Instant::now();
+    let (Some(a), Some(b)) = (a.latency(now), b.latency(now)) else {
+        return 1.0;
+    };
+    let ratio = a.max(LATENCY_FLOOR).as_secs_f64() / b.max(LATENCY_FLOOR).as_secs_f64();
+    if (LATENCY_RATIO_MIN.recip()..=LATENCY_RATIO_MIN).contains(&ratio) {
+        1.0
+    } else {
+        ratio
     }
 }
 
@@ -54,7 +86,12 @@ impl BackendSelection for LeastRequest {
     fn build(backends: &BTreeSet<Backend>) -> Self {
         let backends: Box<[Backend]> = backends.iter().cloned().collect();
         let draw = Draw::new(backends.iter().map(|backend| backend.weight));
-        Self { backends, draw }
+        let sum: usize = backends.iter().map(|backend| backend.weight).sum();
+        Self {
+            weight_mean: sum as f64 / backends.len().max(1) as f64,
+            backends,
+            draw,
+        }
     }
 
     fn iter(self: &Arc<Self>, _key: &[u8]) -> LeastRequestIter {
@@ -158,6 +195,58 @@ pub(super) mod tests {
             .count();
         // Only a draw of the same endpoint twice can pick it: 1 in 9.
         assert!((200..=500).contains(&on_busy), "{on_busy}");
+    }
+
+    fn share_of_first(endpoints: &[(Arc<Endpoint>, usize)]) -> usize {
+        let balancer = Balancer::new(&BalanceKind::LeastRequest, endpoints);
+        (0..3_000)
+            .filter(|_| balancer.first(None, |_| true).unwrap().address().port() == 1)
+            .count()
+    }
+
+    #[test]
+    fn a_slow_endpoint_is_spared_until_others_have_much_more_to_do() {
+        let endpoints = endpoints(&[1, 1, 1]);
+        let now = Instant::now();
+        endpoints[0].0.answered(Duration::from_millis(100), now);
+        for (fast, _) in &endpoints[1..] {
+            fast.answered(Duration::from_millis(10), now);
+        }
+        // Only a draw of the same endpoint twice can pick it: 1 in 9.
+        let spared = share_of_first(&endpoints);
+        assert!((200..=500).contains(&spared), "{spared}");
+        let _busy: Vec<_> = endpoints[1..]
+            .iter()
+            .flat_map(|(endpoint, _)| (0..20).map(|_| endpoint.enter()))
+            .collect();
+        // Ten times slower and twenty times less to do: 5 of 9 draws have it.
+        let sought = share_of_first(&endpoints);
+        assert!((1_450..=1_900).contains(&sought), "{sought}");
+    }
+
+    #[test]
+    fn small_differences_and_new_endpoints_do_not_count() {
+        let millis = Duration::from_millis;
+        for (first, others) in [
+            (Some(millis(19)), Some(millis(10))),
+            (
+                Some(Duration::from_micros(900)),
+                Some(Duration::from_micros(10)),
+            ),
+            (None, Some(millis(500))),
+            (Some(millis(500)), None),
+        ] {
+            let endpoints = endpoints(&[1, 1, 1]);
+            let now = Instant::now();
+            for (index, (endpoint, _)) in endpoints.iter().enumerate() {
+                let latency = if index == 0 { first } else { others };
+                latency
+                    .into_iter()
+                    .for_each(|latency| endpoint.answered(latency, now));
+            }
+            let share = share_of_first(&endpoints);
+            assert!((850..=1_150).contains(&share), "{share}");
+        }
     }
 
     proptest! {

@@ -1,11 +1,14 @@
 //! The endpoints of one service under one policy, as one snapshot has them.
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Instant};
 
 use catalog_api::{BalanceKind, InstanceId, Policy, ServiceId, ServiceName, Status};
 use http::HeaderValue;
 
-use super::{Affinity, Balancer, Client, Endpoint, Health, InFlight, RetryBudget, affinity::Homes};
+use super::{
+    Affinity, Balancer, Client, Endpoint, Health, InFlight, RetryBudget, affinity::Homes,
+    slow_start::SlowStart,
+};
 use crate::metrics::ServiceMetrics;
 
 /// An immutable pool.
@@ -174,10 +177,23 @@ impl Pool {
         (affinity.home.as_ref())
             .filter(|home| untried(Health::Healthy)(home))
             .map(Arc::clone)
+            .or_else(|| self.warm(untried(Health::Healthy)))
             .or_else(|| (self.balancer).first(affinity.hash, untried(Health::Healthy)))
             .or_else(|| (self.balancer).first(affinity.hash, untried(Health::Unknown)))
             .map(|endpoint| endpoint.enter())
             .ok_or_else(|| self.why_nobody())
+    }
+
+    /// With a slow start, the first candidate that takes the request; when all of them decline, the start is over for this one.
+    fn warm(&self, usable: impl Fn(&Endpoint) -> bool) -> Option<Arc<Endpoint>> {
+        let slow_start = SlowStart {
+            length: self.policy.balance.slow_start?.get(),
+            now: Instant::now(),
+        };
+        // Never together with a consistent hash, so there is no key.
+        self.balancer.first(None, |endpoint| {
+            usable(endpoint) && endpoint.takes(slow_start)
+        })
     }
 
     fn why_nobody(&self) -> NoEndpoint {

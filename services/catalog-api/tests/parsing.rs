@@ -144,6 +144,14 @@ fn what_is_refused_says_why() {
             "missing field `cookie`",
         ),
         (
+            json!({"name": "a", "policy": {"balance": {"slow_start": "1ms"}}}),
+            "balance.slow_start must be 1s to 1h",
+        ),
+        (
+            json!({"name": "a", "policy": {"balance": {"kind": "consistent_hash", "by": "client_address", "slow_start": "9s"}}}),
+            "must not be given",
+        ),
+        (
             json!({"name": "a", "policy": {"health": {"kind": "tcp", "path": "/x"}}}),
             "no effect",
         ),
@@ -254,6 +262,7 @@ fn a_balance_is_written_back_as_it_came() {
         json!({"kind": "consistent_hash", "by": {"header": "x-user"}}),
         json!({"kind": "consistent_hash", "by": {"cookie": "session"}}),
         json!({"kind": "random", "sticky": {"cookie": "hold-at"}}),
+        json!({"kind": "least_request", "slow_start": "10s"}),
     ] {
         let balance: Balance = serde_json::from_value(wire.clone()).unwrap();
         assert_eq!(serde_json::to_value(&balance).unwrap(), wire);

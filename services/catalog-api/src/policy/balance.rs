@@ -12,7 +12,8 @@ use serde::{
     de::{MapAccess, Visitor, value::MapAccessDeserializer, value::StrDeserializer},
 };
 
-use crate::Invalid;
+use super::range::lasting;
+use crate::{Invalid, Span};
 
 pub use affinity::{CookieName, FieldName, HashBy, Sticky};
 
@@ -23,12 +24,15 @@ pub struct Balance {
     pub kind: BalanceKind,
     /// Whether a client stays where its first request went. Not together with [`BalanceKind::ConsistentHash`].
     pub sticky: Option<Sticky>,
+    /// How long an endpoint that enters the rotation takes to get its full share, growing from a tenth of it; 1s to 1h. Not
+    /// together with [`BalanceKind::ConsistentHash`].
+    pub slow_start: Option<Span>,
 }
 
 /// How requests are shared, always by weight.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum BalanceKind {
-    /// The better of two random choices by requests in flight (Mitzenmacher, "The power of two choices", 2001).
+    /// The better of two random choices by requests in flight and latency (Mitzenmacher, "The power of two choices", 2001).
     #[default]
     LeastRequest,
     /// In turn, by weight, spread evenly.
@@ -59,9 +63,13 @@ struct RawBalance {
     by: Option<HashBy>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     sticky: Option<Sticky>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    slow_start: Option<Span>,
 }
 
 struct WordOrObject;
+
+const SLOW_START: (Span, Span) = (Span::from_millis(1_000), Span::from_millis(3_600_000));
 
 // === impl Balance ===
 
@@ -79,7 +87,10 @@ impl Balance {
 
 impl From<BalanceKind> for Balance {
     fn from(kind: BalanceKind) -> Self {
-        Self { kind, sticky: None }
+        Self {
+            kind,
+            ..Self::default()
+        }
     }
 }
 
@@ -111,9 +122,20 @@ impl TryFrom<RawBalance> for Balance {
                 "must not be given with consistent_hash, which keeps a client on its endpoint already",
             ));
         }
+        if raw.slow_start.is_some() && matches!(kind, BalanceKind::ConsistentHash(_)) {
+            return Err(Invalid::new(
+                "balance.slow_start",
+                "must not be given with consistent_hash: keys would move back and forth",
+            ));
+        }
+        let slow_start = raw
+            .slow_start
+            .map(|span| lasting("balance.slow_start", Some(span), span, SLOW_START))
+            .transpose()?;
         Ok(Self {
             kind,
             sticky: raw.sticky,
+            slow_start,
         })
     }
 }
@@ -130,6 +152,7 @@ impl From<&Balance> for RawBalance {
             kind,
             by,
             sticky: balance.sticky.clone(),
+            slow_start: balance.slow_start,
         }
     }
 }
@@ -142,6 +165,7 @@ impl Serialize for Balance {
                 kind,
                 by: None,
                 sticky: None,
+                slow_start: None,
             } => kind.serialize(serializer),
             raw => raw.serialize(serializer),
         }
@@ -168,6 +192,7 @@ impl<'de> Visitor<'de> for WordOrObject {
             kind: Word::deserialize(StrDeserializer::new(word))?,
             by: None,
             sticky: None,
+            slow_start: None,
         })
     }
 
