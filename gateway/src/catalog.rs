@@ -13,8 +13,8 @@ mod decode;
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use catalog_api::{CatalogUrl, Revision};
-use http::{Request, header};
+use catalog_api::{CatalogUrl, HISTORY_HEADER, Revision};
+use http::{HeaderValue, Request, header};
 use http_body_util::BodyExt;
 use service_kit::{
     backoff::Backoff,
@@ -49,6 +49,13 @@ pub struct Watcher {
     pub connection: Condition,
 }
 
+/// How far the stream has been heard, and in which history that counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Position {
+    revision: Option<Revision>,
+    history: Option<HeaderValue>,
+}
+
 /// Why a stream ended.
 #[derive(Debug, thiserror::Error)]
 enum StreamEnd {
@@ -77,10 +84,10 @@ impl Watcher {
     pub async fn run(self, shutdown: Shutdown) {
         let client = Client::new();
         let mut backoff = Backoff::new(BACKOFF.0, BACKOFF.1);
-        let mut position = None;
+        let mut position = Position::default();
         let mut failed_in_a_row = 0_usize;
         for url in self.urls.iter().cycle() {
-            let heard_before = position;
+            let heard_before = position.revision;
             let end = tokio::select! {
                 end = self.follow(&client, url, &mut position) => end,
                 () = shutdown.requested() => StreamEnd::Stopping,
@@ -89,7 +96,7 @@ impl Watcher {
             if matches!(end, StreamEnd::Stopping) {
                 return;
             }
-            if position != heard_before {
+            if position.revision != heard_before {
                 backoff.reset();
                 failed_in_a_row = 0;
             }
@@ -113,12 +120,15 @@ impl Watcher {
         &self,
         client: &Client,
         url: &CatalogUrl,
-        position: &mut Option<Revision>,
+        position: &mut Position,
     ) -> StreamEnd {
         let mut request =
             Request::get(url.join("/services/watch")).header(header::ACCEPT, sse::CONTENT_TYPE);
-        if let Some(Revision(heard)) = position {
-            request = request.header("last-event-id", *heard);
+        if let Some(Revision(heard)) = position.revision {
+            request = request.header("last-event-id", heard);
+            if let Some(history) = &position.history {
+                request = request.header(HISTORY_HEADER, history);
+            }
         }
         let request = match request.body(body::empty()) {
             Ok(request) => request,
@@ -134,6 +144,14 @@ impl Watcher {
         tracing::info!(catalog = %url, "connected to the catalog");
         self.metrics.catalog_connected(true);
         self.connection.pass();
+        let history = response.headers().get(HISTORY_HEADER).cloned();
+        if history != position.history {
+            // Whatever was heard counts for nothing here, also when the stream breaks before its snapshot.
+            *position = Position {
+                revision: None,
+                history,
+            };
+        }
         let mut stream = response.into_body();
         let mut parser = sse::Parser::new(EVENT_BYTES_MAX);
         loop {
@@ -153,7 +171,7 @@ impl Watcher {
         &self,
         parser: &mut sse::Parser,
         chunk: Bytes,
-        position: &mut Option<Revision>,
+        position: &mut Position,
     ) -> Result<(), StreamEnd> {
         for event in parser.feed(&chunk).map_err(StreamEnd::TooLong)? {
             let Some(decoded) = decode::event(&event).map_err(StreamEnd::Nonsense)? else {
@@ -167,7 +185,7 @@ impl Watcher {
             if self.updates.send(update).await.is_err() {
                 return Err(StreamEnd::Stopping);
             }
-            *position = Some(decoded.revision);
+            position.revision = Some(decoded.revision);
         }
         Ok(())
     }

@@ -2,7 +2,9 @@
 
 use serde_json::json;
 
-use crate::support::{backend::Backend, eventually, load::Load, stack::Stack, strict::Strict};
+use crate::support::{
+    backend::Backend, eventually, load::Load, registry::Registry, stack::Stack, strict::Strict,
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_the_catalog_the_gateway_goes_on_and_later_catches_up() {
@@ -118,4 +120,50 @@ async fn a_catalog_that_restarts_keeps_its_services_and_ids() {
             .await["name"],
         "kept"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_catalog_restored_from_a_backup_is_followed_even_when_its_revisions_have_caught_up() {
+    let mut stack = Stack::start(0).await;
+    let database = stack.folder.path().join("catalog.db");
+    let backup = stack.folder.path().join("backup.db");
+    stack.stop_catalog().await;
+    std::fs::copy(&database, &backup).unwrap();
+    stack.restart_catalog().await;
+    for name in ["lost-1", "lost-2"] {
+        stack.registry().put_service(name, json!({})).await;
+    }
+    eventually("the gateway knows them", || async {
+        stack.admin("/routes").await.1.contains("lost-2")
+    })
+    .await;
+
+    stack.stop_catalog().await;
+    for leftover in ["catalog.db-wal", "catalog.db-shm"] {
+        // A clean stop leaves none of them.
+        let _ = std::fs::remove_file(stack.folder.path().join(leftover));
+    }
+    std::fs::copy(&backup, &database).unwrap();
+    let elsewhere = stack.restart_catalog_elsewhere().await;
+    let registry = Registry::new(elsewhere, &stack.token);
+    for index in 0..20 {
+        registry
+            .put_service(&format!("new-{index}"), json!({}))
+            .await;
+    }
+    stack.stop_catalog().await;
+    stack.restart_catalog().await;
+    eventually("the gateway has what the catalog has", || async {
+        let table: serde_json::Value =
+            serde_json::from_str(&stack.admin("/routes").await.1).unwrap();
+        let known: Vec<String> = table["services"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|service| service["name"].to_string())
+            .collect();
+        (0..20).all(|index| known.contains(&format!("\"new-{index}\"")))
+            && !known.iter().any(|name| name.contains("lost"))
+    })
+    .await;
 }

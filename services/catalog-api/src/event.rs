@@ -4,6 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Revision, Service, ServiceId, ServiceName};
 
+/// Names the history that event ids count in: a header of every stream, sent back beside `Last-Event-ID`. A catalog that is started
+/// again counts in a new one, because its database may be a restored backup, in which a revision means something else. A client
+/// that sends a history which is not the catalog's own gets a snapshot; one that sends none is trusted.
+pub const HISTORY_HEADER: &str = "x-catalog-history";
+
 /// The `event:` field of a watch event; what its `data:` holds follows from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventKind {

@@ -22,7 +22,7 @@ pub mod timestamp;
 
 pub use address::{Address, Host};
 pub use catalog_url::{CatalogUrl, CatalogUrlError, CatalogUrls};
-pub use event::{Deleted, EventKind, Snapshot};
+pub use event::{Deleted, EventKind, HISTORY_HEADER, Snapshot};
 pub use instance::{Instance, InstanceSpec, Status};
 pub use invalid::Invalid;
 pub use label::{Description, Metadata, Tags, Version, Zone};

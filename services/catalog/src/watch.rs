@@ -9,6 +9,7 @@ use catalog_api::{Revision, ServiceRef};
 use futures_util::Stream;
 use service_kit::{BoxError, shutdown::Shutdown};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use uuid::Uuid;
 
 use crate::{metrics::CatalogMetrics, state::Live};
 

@@ -168,6 +168,14 @@ impl Stack {
         self.catalog = Some(start_catalog(self.folder.path(), socket).await);
     }
 
+    /// Starts the catalog again on its data, where the gateway does not look for it. Answers its address.
+    pub(crate) async fn restart_catalog_elsewhere(&mut self) -> SocketAddr {
+        let part = start_catalog(self.folder.path(), free_socket()).await;
+        let address = part.running.address;
+        self.catalog = Some(part);
+        address
+    }
+
     pub(crate) async fn stop_names(&mut self, index: usize) {
         let part = self.names.remove(index);
         part.stop.trigger();

@@ -38,7 +38,12 @@ impl Api {
         let headers = call.request.headers();
         let resume = match headers.get(LAST_EVENT_ID) {
             // A position in another history is a gap like any other: a snapshot heals it.
-            _ if headers.get(HISTORY).is_some_and(|history| history != self.watchers.history()) => None,
+            _ if headers
+                .get(HISTORY)
+                .is_some_and(|history| history != self.watchers.history()) =>
+            {
+                None
+            }
             None => since,
             // So is an id that is none of ours.
             Some(value) => value.to_str().ok().and_then(|text| text.parse().ok()),
