@@ -22,7 +22,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 pub use crate::BoxError;
 pub use application::Application;
 pub use call::Call;
-pub use event::milliseconds;
+pub use event::{Routine, milliseconds};
 pub use exchange::Exchange;
 pub use operations::Operations;
 pub use params::PathParams;

@@ -6,7 +6,7 @@ use catalog_api::{InstanceId, InstanceSpec, ServiceRef, Span};
 use database::{Expect, Outcome};
 use http::{StatusCode, header};
 use service_kit::{
-    http::{Call, Response, body},
+    http::{Call, Response, Routine, body},
     problem::Problem,
 };
 
@@ -38,6 +38,10 @@ impl Api {
             _ => StatusCode::OK,
         };
         let mut response = body::json(status, instance);
+        if registered.outcome == Outcome::Unchanged {
+            // A renewal, which every instance sends every few seconds.
+            response.extensions_mut().insert(Routine);
+        }
         if registered.outcome == Outcome::Created {
             let location = format!("/services/{}/instances/{id}", service.id);
             insert(&mut response, header::LOCATION, &location);

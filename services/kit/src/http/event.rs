@@ -8,19 +8,23 @@ use hyper::body::Body as _;
 
 use super::{Exchange, RequestId, Response};
 
+/// Marks an answer to something that machines ask for all the time, such as a health check or a heartbeat: its event is written at
+/// DEBUG. Put it into the extensions of the response.
+#[derive(Clone, Copy, Debug)]
+pub struct Routine;
+
 /// A duration as logs write it: milliseconds with three decimals, as much as is meant.
 pub fn milliseconds(duration: Duration) -> f64 {
     // Far below 2^52 µs, so the cast is exact.
     duration.as_micros() as f64 / 1000.0
 }
 
-/// Writes the event: at INFO for the application, at DEBUG for what machines ask every few seconds.
+/// Writes the event: at INFO for the application, at DEBUG for what is [`Routine`].
 pub(super) fn record(
     exchange: &Exchange,
     response: &Response,
     request_id: &RequestId,
     peer: SocketAddr,
-    quiet: bool,
 ) {
     macro_rules! access {
         ($level:expr) => {
@@ -39,7 +43,7 @@ pub(super) fn record(
             )
         };
     }
-    if quiet {
+    if response.extensions().get::<Routine>().is_some() {
         access!(tracing::Level::DEBUG);
     } else {
         access!(tracing::Level::INFO);

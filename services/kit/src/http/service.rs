@@ -13,7 +13,7 @@ use hyper::body::{Body as _, Incoming};
 
 use super::request_id::X_REQUEST_ID;
 use super::routes::{Found, Routes, Target};
-use super::{Application, Call, Exchange, Operations, RequestId, Response, body, event};
+use super::{Application, Call, Exchange, Operations, RequestId, Response, Routine, body, event};
 use crate::metrics::RequestMetrics;
 use crate::problem::Problem;
 
@@ -58,7 +58,7 @@ impl<A: Application> Service<A> {
         let endpoint = found
             .as_ref()
             .map_or(Exchange::UNMATCHED, |found| found.pattern);
-        let (quiet, outcome) = self.answer(found, request, peer, &request_id).await;
+        let outcome = self.answer(found, request, peer, &request_id).await;
         let mut response =
             outcome.unwrap_or_else(|problem| problem.instance(request_id.as_str()).into());
         response
@@ -74,30 +74,30 @@ impl<A: Application> Service<A> {
             duration: started.elapsed(),
         };
         self.requests.observe(&exchange);
-        event::record(&exchange, &response, &request_id, peer, quiet);
+        event::record(&exchange, &response, &request_id, peer);
         response
     }
 
-    /// The response, and whether it is one of those that machines ask for all the time.
     async fn answer(
         &self,
         found: Option<Found<A::Endpoint>>,
         request: Request<Incoming>,
         peer: SocketAddr,
         request_id: &RequestId,
-    ) -> (bool, Result<Response, Problem>) {
+    ) -> Result<Response, Problem> {
         let Some(found) = found else {
             let detail = format!("no route for the path {}", request.uri().path());
-            return (false, Err(Problem::not_found(detail)));
+            return Err(Problem::not_found(detail));
         };
         match found.outcome {
-            Err(problem) => (false, Err(problem)),
+            Err(problem) => Err(problem),
             Ok((Target::Operation(operation), _)) => {
                 let query = request.uri().query();
-                let response = self
+                let mut response = self
                     .operations
                     .respond(operation, &*self.application, query);
-                (true, Ok(response))
+                response.extensions_mut().insert(Routine);
+                Ok(response)
             }
             Ok((Target::Application(endpoint), params)) => {
                 let call = Call {
@@ -107,7 +107,7 @@ impl<A: Application> Service<A> {
                     peer,
                     request_id: request_id.clone(),
                 };
-                (false, self.respond(call).await)
+                self.respond(call).await
             }
         }
     }
