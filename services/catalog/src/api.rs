@@ -2,6 +2,7 @@
 
 mod calls;
 mod conditional;
+mod documentation;
 mod health;
 mod history;
 mod information;
@@ -57,6 +58,8 @@ pub(crate) enum Endpoint {
     Call,
     Logs,
     Statistics,
+    Openapi,
+    Documentation,
     Create,
     Put,
     Delete,
@@ -75,6 +78,10 @@ impl Application for Api {
         const INSTANCE: &str = "/services/{id}/instances/{instance}";
         let mut routes = vec![
             (Method::GET, "/", Endpoint::Information),
+            (Method::GET, "/openapi.json", Endpoint::Openapi),
+            (Method::GET, "/docs", Endpoint::Documentation),
+            (Method::GET, "/docs/", Endpoint::Documentation),
+            (Method::GET, "/docs/{file}", Endpoint::Documentation),
             (Method::GET, "/services", Endpoint::List),
             (Method::POST, "/services", Endpoint::Create),
             (Method::GET, "/services/watch", Endpoint::Watch),
@@ -106,6 +113,8 @@ impl Application for Api {
             Endpoint::ServiceHealth => self.service_health(&call).await,
             Endpoint::Call => self.forward(call).await,
             Endpoint::Logs => self.logs(&call),
+            Endpoint::Openapi => Ok(self.openapi()),
+            Endpoint::Documentation => self.documentation(&call),
             Endpoint::Statistics => self.statistics(&call),
             Endpoint::Create => self.create(call).await,
             Endpoint::Put => self.put(call).await,

@@ -20,6 +20,7 @@ mod history;
 mod journal;
 mod lease;
 mod metrics;
+mod openapi;
 mod presence;
 mod probe;
 mod problem;

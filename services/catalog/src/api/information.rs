@@ -26,6 +26,8 @@ impl Api {
                 "logs": "/services/logs",
                 "statistics": "/services/stats",
                 "call": "/services/call/{id}/{endpoint}",
+                "documentation": "/docs/",
+                "openapi": "/openapi.json",
                 "health": "/health",
                 "readiness": "/readyz?verbose",
                 "metrics": "/metrics",
