@@ -11,6 +11,7 @@ mod attempt;
 mod balance;
 mod budget;
 mod client;
+mod exchange;
 mod headers;
 mod path;
 mod replay;
@@ -22,21 +23,20 @@ use std::{
     sync::{Arc, atomic::AtomicU64},
 };
 
-use catalog_api::{Instance, Service, ServiceId, ServiceRef};
-use http::{HeaderMap, Method, Request, StatusCode, request, response, uri::PathAndQuery};
+use catalog_api::{Service, ServiceId, ServiceRef};
+use http::{Method, Request, StatusCode, request, uri::PathAndQuery};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use parking_lot::Mutex;
 use service_kit::{
-    http::{RequestId, Response, milliseconds},
+    http::{RequestId, Response},
     secret::Secret,
 };
 use tokio::time::Instant;
 
-use self::{answer::AnswerBody, budget::RetryBudget, client::Clients, replay::Replay};
-pub(crate) use self::{attempt::AttemptError, path::target, ticket::Ticket};
+pub(crate) use self::{attempt::AttemptError, exchange::Passed, path::target, ticket::Ticket};
+use self::{budget::RetryBudget, client::Clients, exchange::Exchange, replay::Replay};
 use crate::{
-    follower::chain,
     history::{Ended, History},
     metrics::CatalogMetrics,
     state::Live,
@@ -84,25 +84,6 @@ pub(crate) enum CallError {
     /// The last instance that was tried failed.
     #[error(transparent)]
     Failed(#[from] AttemptError),
-}
-
-/// The answer of an instance, ready for the caller.
-pub(crate) struct Passed {
-    parts: response::Parts,
-    body: AnswerBody,
-}
-
-/// One call with everything that its attempts share.
-struct Exchange<'a> {
-    service: &'a Service,
-    line: Arc<Line>,
-    client: client::HttpClient,
-    method: Method,
-    target: PathAndQuery,
-    headers: HeaderMap,
-    body: Replay,
-    request_id: RequestId,
-    end: Instant,
 }
 
 // === impl Calls ===
@@ -210,85 +191,5 @@ impl Calls {
             lines.retain(|id, _| snapshot.get(&ServiceRef::Id(*id)).is_some());
         }
         Arc::clone(lines.entry(id).or_default())
-    }
-}
-
-// === impl Exchange ===
-
-impl Exchange<'_> {
-    async fn run(self, ticket: &mut Ticket) -> Result<Passed, CallError> {
-        let retry = &self.service.policy.retry;
-        self.line.budget.deposit(retry.budget_percent);
-        let candidates = balance::in_order(&self.service.instances, &self.line.turn);
-        let mut last = CallError::NoInstance;
-        for (index, instance) in candidates
-            .into_iter()
-            .take(usize::from(retry.attempts))
-            .enumerate()
-        {
-            if index > 0 && !self.line.budget.withdraw() {
-                break;
-            }
-            ticket.tries(&instance.id);
-            match self.attempt(instance).await {
-                Ok(passed) => return Ok(passed),
-                Err(error) => {
-                    self.log(instance, &error);
-                    let again = self.may_repeat(&error);
-                    last = error.into();
-                    if !again {
-                        break;
-                    }
-                }
-            }
-        }
-        Err(last)
-    }
-
-    async fn attempt(&self, instance: &Instance) -> Result<Passed, AttemptError> {
-        let body = self.body.attempt().ok_or(AttemptError::BodyGone)?;
-        let request = attempt::request(
-            &self.method,
-            &instance.address,
-            &self.target,
-            &self.headers,
-            body,
-        )?;
-        let read = self.service.policy.timeouts.read.get();
-        let sending = self.client.request(request);
-        let answer = attempt::answer(sending, &self.body, read, self.end).await?;
-        let (mut parts, body) = answer.into_parts();
-        // It was not asked for: the wish to upgrade was not passed on.
-        if parts.status == StatusCode::SWITCHING_PROTOCOLS {
-            return Err(AttemptError::Upgraded);
-        }
-        headers::for_caller(&mut parts, self.service, &instance.id);
-        let body = AnswerBody::new(body, self.method == Method::HEAD, read, self.end);
-        Ok(Passed { parts, body })
-    }
-
-    fn may_repeat(&self, error: &AttemptError) -> bool {
-        let idempotent = [
-            Method::GET,
-            Method::HEAD,
-            Method::OPTIONS,
-            Method::PUT,
-            Method::DELETE,
-        ]
-        .contains(&self.method);
-        let allowed = error.is_unsent() || (idempotent && error.is_the_instances_fault());
-        allowed && self.body.can_repeat() && Instant::now() < self.end
-    }
-
-    fn log(&self, instance: &Instance, error: &AttemptError) {
-        tracing::warn!(
-            service = self.service.name.as_str(),
-            instance = instance.id.as_str(),
-            endpoint = %instance.address,
-            error = %chain(error),
-            left_ms = milliseconds(self.end.saturating_duration_since(Instant::now())),
-            request.id = self.request_id.as_str(),
-            "a call failed at an instance"
-        );
     }
 }

@@ -1,0 +1,115 @@
+//! One call with all its attempts: who is tried, and after which failure somebody else.
+
+use std::sync::Arc;
+
+use catalog_api::{Instance, Service};
+use http::{HeaderMap, Method, StatusCode, response, uri::PathAndQuery};
+use service_kit::http::{RequestId, milliseconds};
+use tokio::time::Instant;
+
+use super::{
+    AttemptError, CallError, Line, Ticket, answer::AnswerBody, attempt, balance,
+    client::HttpClient, headers, replay::Replay,
+};
+use crate::follower::chain;
+
+/// Methods that may be sent again although the first time may have had its effect (RFC 9110 §9.2.2).
+const IDEMPOTENT: [Method; 5] = [
+    Method::GET,
+    Method::HEAD,
+    Method::OPTIONS,
+    Method::PUT,
+    Method::DELETE,
+];
+
+/// One call with everything that its attempts share.
+pub(super) struct Exchange<'a> {
+    pub(super) service: &'a Service,
+    pub(super) line: Arc<Line>,
+    pub(super) client: HttpClient,
+    pub(super) method: Method,
+    pub(super) target: PathAndQuery,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Replay,
+    pub(super) request_id: RequestId,
+    pub(super) end: Instant,
+}
+
+/// The answer of an instance, ready for the caller.
+pub(crate) struct Passed {
+    pub(super) parts: response::Parts,
+    pub(super) body: AnswerBody,
+}
+
+// === impl Exchange ===
+
+impl Exchange<'_> {
+    pub(super) async fn run(self, ticket: &mut Ticket) -> Result<Passed, CallError> {
+        let retry = &self.service.policy.retry;
+        self.line.budget.deposit(retry.budget_percent);
+        let candidates = balance::in_order(&self.service.instances, &self.line.turn);
+        let mut last = CallError::NoInstance;
+        for (index, instance) in candidates
+            .into_iter()
+            .take(usize::from(retry.attempts))
+            .enumerate()
+        {
+            if index > 0 && !self.line.budget.withdraw() {
+                break;
+            }
+            ticket.tries(&instance.id);
+            match self.attempt(instance).await {
+                Ok(passed) => return Ok(passed),
+                Err(error) => {
+                    self.log(instance, &error);
+                    let again = self.may_repeat(&error);
+                    last = error.into();
+                    if !again {
+                        break;
+                    }
+                }
+            }
+        }
+        Err(last)
+    }
+
+    async fn attempt(&self, instance: &Instance) -> Result<Passed, AttemptError> {
+        let body = self.body.attempt().ok_or(AttemptError::BodyGone)?;
+        let request = attempt::request(
+            &self.method,
+            &instance.address,
+            &self.target,
+            &self.headers,
+            body,
+        )?;
+        let read = self.service.policy.timeouts.read.get();
+        let sending = self.client.request(request);
+        let answer = attempt::answer(sending, &self.body, read, self.end).await?;
+        let (mut parts, body) = answer.into_parts();
+        // It was not asked for: the wish to upgrade was not passed on.
+        if parts.status == StatusCode::SWITCHING_PROTOCOLS {
+            return Err(AttemptError::Upgraded);
+        }
+        headers::for_caller(&mut parts, self.service, &instance.id);
+        let body = AnswerBody::new(body, self.method == Method::HEAD, read, self.end);
+        Ok(Passed { parts, body })
+    }
+
+    fn may_repeat(&self, error: &AttemptError) -> bool {
+        let idempotent = IDEMPOTENT.contains(&self.method);
+        let allowed = error.is_unsent() || (idempotent && error.is_the_instances_fault());
+        allowed && self.body.can_repeat() && Instant::now() < self.end
+    }
+
+    fn log(&self, instance: &Instance, error: &AttemptError) {
+        tracing::warn!(
+            service = self.service.name.as_str(),
+            instance = instance.id.as_str(),
+            endpoint = %instance.address,
+            error = %chain(error),
+            left_ms = milliseconds(self.end.saturating_duration_since(Instant::now())),
+            request.id = self.request_id.as_str(),
+            "a call failed at an instance"
+        );
+    }
+}
