@@ -140,9 +140,10 @@ async fn acknowledged_writes_survive_kill_9_of_the_server() {
 async fn a_silent_network_ends_in_time_and_is_forgotten_when_it_is_back() {
     let server = Server::start(Durability::Fast);
     let direct = server.database();
-    let proxy = FaultProxy::start(server.port()).await;
-    let port = format!(":{}/", server.port());
-    let url = direct.replace(&port, &format!(":{}/", proxy.port()));
+    let (rest, _) = direct.rsplit_once('/').unwrap();
+    let (_, port) = rest.rsplit_once(':').unwrap();
+    let proxy = FaultProxy::start(port.parse().unwrap()).await;
+    let url = direct.replace(&format!(":{port}/"), &format!(":{}/", proxy.port()));
     let (store, other) = (open(&url).await, open(&direct).await);
     until_written(&store, "before").await;
 

@@ -109,11 +109,6 @@ impl Server {
         )
     }
 
-    /// Where it listens.
-    pub(crate) fn port(&self) -> u16 {
-        self.port
-    }
-
     /// `kill -9` of the server's first process. The others notice and end.
     pub(crate) fn kill(&mut self) {
         let mut child = self.child.take().unwrap();

@@ -1,17 +1,14 @@
 //! Composition: from a configuration and a socket to a catalog that serves.
 
+mod assembly;
 mod core;
+mod gate;
 mod lifetime;
 
-use std::{
-    io,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc};
 
-use catalog_api::{Invalid, ServiceSpec};
-use database::{OpenError, SetAside, SqliteStore, StoreError};
+use catalog_api::Invalid;
+use database::{OpenError, PostgresError, StoreError};
 use service_kit::{
     VERSION,
     http::{Drained, Limits, Operations, Service},
@@ -20,23 +17,16 @@ use service_kit::{
     secret::Secret,
     shutdown::{self, Shutdown},
 };
-use tokio::task::JoinHandle;
+use tokio::{sync::watch, task::JoinHandle};
 
-use self::{core::Core, lifetime::Lifetime};
+use self::{assembly::Assembly, gate::Gate, lifetime::Lifetime};
 use crate::{
-    api::Api,
-    calls::Calls,
     config::Config,
-    health::Checker,
-    history::History,
-    presence::{self, Presence},
+    opening::Source,
+    presence::{self, OwnEntry},
     seeds::seeds,
     token::{self, TokenError},
-    watch::Watchers,
 };
-
-/// Name of the database in the data folder.
-const DATABASE_FILE: &str = "catalog.db";
 
 /// Prefix of the metrics.
 const PREFIX: &str = "service_catalog";
@@ -59,17 +49,23 @@ pub struct Running {
     pub token_file: Option<PathBuf>,
     /// Whether it can serve.
     pub readiness: Readiness,
+    /// Where its data is, for people.
+    pub place: String,
     /// Its metrics.
     pub metrics: Metrics,
+    begins: watch::Receiver<bool>,
     task: JoinHandle<Drained>,
 }
 
 /// Why a catalog does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The database cannot be opened.
+    /// The embedded database cannot be opened.
     #[error("cannot open the catalog's database")]
     Open(#[from] OpenError),
+    /// The shared database cannot be used.
+    #[error("cannot use the catalog's database")]
+    Connect(#[from] PostgresError),
     /// The database cannot be read.
     #[error("cannot read the catalog's database")]
     Read(#[from] StoreError),
@@ -84,18 +80,12 @@ pub enum StartError {
     Presence(#[from] Invalid),
 }
 
-/// What was opened from the disk.
-struct Opened {
-    store: SqliteStore,
-    token: Secret,
-    token_file: Option<PathBuf>,
-}
-
 // === impl Catalog ===
 
 impl Catalog {
-    /// Opens the data folder, and serves on the socket until `shutdown` is requested. When this returns, the catalog answers and
-    /// has registered itself.
+    /// Opens the store, and serves on the socket until `shutdown` is requested. When this returns, the catalog answers and has
+    /// registered itself; except with a shared database that is away: then it answers that it is not ready, and waits. See
+    /// [`Running::begun`].
     ///
     /// # Errors
     /// [`StartError`]; nothing runs then.
@@ -112,48 +102,46 @@ impl Catalog {
             Some(address) => address,
             None => presence::address_of(address)?,
         };
-        let opened = open(
-            &config.data_dir,
-            config.token,
-            [service_api, own_service.clone()],
-        )
-        .await?;
+        let own = OwnEntry::new(own_service.clone(), advertised)?;
+        let source = match config.database {
+            Some(database) => Source::Shared(Box::new(database)),
+            None => Source::Embedded(config.data_dir.clone()),
+        };
+        let place = source.describe();
+        let seeds = [service_api, own_service];
+        // The database first: the lock of an embedded one keeps a second process away from the token as well.
+        let opened = match source.open(&seeds).await {
+            Err(error) if !source.is_worth_waiting(&error) => return Err(error),
+            opened => opened,
+        };
+        let (token, token_file) = find_token(config.data_dir, config.token).await?;
 
         let metrics = Metrics::new("service-catalog", VERSION);
         let readiness = Readiness::new();
-        let core = Core::load(opened.store, &metrics, &readiness).await?;
-        let (stop, stopped) = shutdown::channel();
-        let history = Arc::new(History::new());
-        let api = Api {
-            registry: Arc::clone(&core.registry),
-            live: Arc::clone(&core.registry.live),
-            token: opened.token.clone(),
-            watchers: Watchers::new(
-                Arc::clone(&core.registry.live),
-                config.watchers_max,
-                config.heartbeat,
-                Arc::clone(&core.metrics),
-                stopped.clone(),
-            ),
-            checker: Checker::new(Arc::clone(&core.registry.live)),
-            calls: Calls::new(
-                Arc::clone(&core.registry.live),
-                opened.token.clone(),
-                Arc::clone(&core.metrics),
-                Arc::clone(&history),
-            ),
-            history,
-            readiness: readiness.clone(),
-        };
+        let gate = Arc::new(Gate::new(readiness.clone()));
         let operations = Operations {
             readiness: readiness.clone(),
             metrics: metrics.clone(),
         };
         let requests = RequestMetrics::new(&metrics, PREFIX);
-        let service = Service::new(Arc::new(api), operations, requests);
+        let service = Service::new(Arc::clone(&gate), operations, requests);
+        let (begun, begins) = watch::channel(false);
+        let assembly = Assembly {
+            source,
+            seeds,
+            own,
+            token: token.clone(),
+            watchers_max: config.watchers_max,
+            heartbeat: config.heartbeat,
+            metrics: metrics.clone(),
+            readiness: readiness.clone(),
+            loaded: readiness.condition("snapshot loaded"),
+            detail: readiness.detail("store"),
+            gate,
+            begun,
+        };
+        let (stop, stopped) = shutdown::channel();
         let lifetime = Lifetime {
-            presence: Presence::new(Arc::clone(&core.registry), own_service, advertised)?,
-            core,
             readiness: readiness.clone(),
             stop,
             stopped,
@@ -168,11 +156,15 @@ impl Catalog {
         };
         Ok(Running {
             address,
-            token: opened.token,
-            token_file: opened.token_file,
+            token,
+            token_file,
+            place,
             readiness,
             metrics,
-            task: lifetime.begin(listener, service, shutdown).await,
+            begins,
+            task: lifetime
+                .begin(listener, service, shutdown, assembly, opened)
+                .await,
         })
     }
 }
@@ -185,6 +177,14 @@ impl Running {
         format!("http://{}", service_kit::listen::reachable(self.address))
     }
 
+    /// Waits until it has read its store. For ever when it is stopped before that. Cancel-safe.
+    pub async fn begun(&self) {
+        let mut begins = self.begins.clone();
+        if begins.wait_for(|begun| *begun).await.is_err() {
+            std::future::pending().await
+        }
+    }
+
     /// Waits for the end: requests in flight are answered, the database is closed.
     pub async fn finished(self) -> Drained {
         self.task.await.unwrap_or(Drained {
@@ -194,38 +194,17 @@ impl Running {
     }
 }
 
-async fn open(
-    data_dir: &Path,
+async fn find_token(
+    data_dir: PathBuf,
     configured: Option<Secret>,
-    seeds: [ServiceSpec; 2],
-) -> Result<Opened, StartError> {
-    let data_dir = data_dir.to_owned();
-    let opening = tokio::task::spawn_blocking(move || {
-        // The database first: its lock keeps a second process away from the token as well.
-        let database::Opened { store, set_aside } =
-            SqliteStore::open(&data_dir.join(DATABASE_FILE), &seeds)?;
-        if let Some(SetAside { path, reason }) = set_aside {
-            tracing::error!(
-                kept = %path.display(),
-                reason,
-                "the catalog's database was damaged; it is kept under another name and the catalog starts empty"
-            );
-        }
-        let (token, token_file) = match configured {
-            Some(token) => (token, None),
-            None => {
-                let (token, file) = token::read_or_create(&data_dir)?;
-                tracing::info!(path = %file.display(), "writes need the token in this file");
-                (token, Some(file))
-            }
-        };
-        Ok(Opened {
-            store,
-            token,
-            token_file,
-        })
-    });
-    opening
+) -> Result<(Secret, Option<PathBuf>), StartError> {
+    if let Some(token) = configured {
+        return Ok((token, None));
+    }
+    let finding = tokio::task::spawn_blocking(move || token::read_or_create(&data_dir));
+    let (token, file) = finding
         .await
-        .map_err(|error| StartError::Listener(io::Error::other(error)))?
+        .map_err(|error| StartError::Listener(io::Error::other(error)))??;
+    tracing::info!(path = %file.display(), "writes need the token in this file");
+    Ok((token, Some(file)))
 }

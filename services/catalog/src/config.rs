@@ -3,6 +3,7 @@
 use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use catalog_api::Address;
+use database::PostgresConfig;
 use service_kit::{
     listen::ListenAddress,
     secret::Secret,
@@ -29,8 +30,9 @@ pub const SETTINGS: &[Setting] = &[
     .secret(),
     Setting::new(
         "DATABASE_URL",
-        "Must be unset: this version has the embedded store only",
+        "PostgreSQL database that several catalogs share; unset = an embedded database in DATA_DIR",
     )
+    .allowed("postgres://user:password@host:port/database")
     .secret(),
     Setting::new("REDIS_URL", "Must be unset: this version uses no Redis").secret(),
     Setting::new("CATALOG_WATCHERS_MAX", "Most open watch streams")
@@ -88,8 +90,10 @@ const HEARTBEAT_RANGE: std::ops::RangeInclusive<Duration> =
 pub struct Config {
     /// Where the program listens. [`Catalog::start`](crate::Catalog::start) is given the bound socket.
     pub listen: ListenAddress,
-    /// Folder of the database and of a generated token; created when it is not there.
+    /// Folder of the embedded database and of a generated token; created when it is not there.
     pub data_dir: PathBuf,
+    /// The database that several catalogs share; none = the embedded one.
+    pub database: Option<PostgresConfig>,
     /// Token that writes need; none = read or create the one in the folder.
     pub token: Option<Secret>,
     /// What it registers itself as; none = the address it listens on.
@@ -108,12 +112,13 @@ impl Config {
     /// # Errors
     /// A setting that is wrong, or that has no effect in this version.
     pub fn from_settings(settings: &Settings) -> Result<Self, SettingsError> {
-        for name in ["DATABASE_URL", "REDIS_URL"] {
-            if settings.is_explicit(name) {
-                let reason = format!("this version has the embedded store only; unset {name}");
-                return Err(settings.invalid(name, reason));
-            }
+        if settings.is_explicit("REDIS_URL") {
+            let reason = "this version uses no Redis; unset REDIS_URL";
+            return Err(settings.invalid("REDIS_URL", reason));
         }
+        let database = settings.secret("DATABASE_URL")?;
+        let database = database.map(|url| url.expose().parse()).transpose();
+        let database = database.map_err(|error| settings.invalid("DATABASE_URL", error))?;
         let Span(heartbeat) = settings.get("CATALOG_HEARTBEAT")?;
         if !HEARTBEAT_RANGE.contains(&heartbeat) {
             return Err(settings.invalid("CATALOG_HEARTBEAT", "out of range"));
@@ -126,6 +131,7 @@ impl Config {
         Ok(Self {
             listen: settings.listen("CATALOG_LISTEN")?,
             data_dir: settings.get("DATA_DIR")?,
+            database,
             token,
             advertise: None,
             watchers_max: settings.get("CATALOG_WATCHERS_MAX")?,

@@ -1,12 +1,17 @@
 //! Leases: until when an instance counts as alive without a word from it. In memory only: a restarted catalog gives everyone a
-//! full lease again, because it cannot know who called while it was away.
+//! full lease again, because it cannot know who called while it was away. How several catalogs on one store go about it: [`sharing`].
 
 mod expiry_window;
 pub(crate) mod keeper;
+pub(crate) mod sharing;
 mod table;
 
 use std::{
     hash::{BuildHasher, RandomState},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -18,6 +23,7 @@ use tokio::{
     time::Instant,
 };
 
+use sharing::Sharing;
 use table::Table;
 
 /// Whose lease.
@@ -45,6 +51,10 @@ pub(crate) struct Leases {
     // Registration and eviction of one instance take turns. Striped, so that keys need no life-time of their own.
     gates: Vec<Gate<()>>,
     hasher: RandomState,
+    /// The other catalogs of the store, if there can be any.
+    sharing: Option<Arc<Sharing>>,
+    /// Nothing expires while this is set.
+    suspended: AtomicBool,
 }
 
 /// Stripes of the gates. Two instances of one stripe wait for each other, which costs one write's time.
@@ -61,8 +71,10 @@ impl Key {
 // === impl Leases ===
 
 impl Leases {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(sharing: Option<Arc<Sharing>>) -> Self {
         Self {
+            sharing,
+            suspended: AtomicBool::new(false),
             table: Mutex::default(),
             earlier: Notify::new(),
             gates: (0..GATES).map(|_| Gate::new(())).collect(),
@@ -90,12 +102,49 @@ impl Leases {
     /// Renews a lease that runs on the same terms, or that has no end. False when it is not known.
     pub(crate) fn renew(&self, key: &Key, terms: &LeaseTerms) -> bool {
         // A later deadline: the keeper wakes up once for nothing, which is cheaper than telling it each time.
-        terms.ttl.is_none() || self.table.lock().renew(key, terms, Instant::now())
+        if terms.ttl.is_none() {
+            return true;
+        }
+        let known = self.table.lock().renew(key, terms, Instant::now());
+        if known {
+            self.tell(key, terms);
+        }
+        known
     }
 
     /// Gives a full lease, or none when the terms have no end.
     pub(crate) fn hold(&self, key: &Key, terms: LeaseTerms) {
+        self.tell(key, &terms);
         self.table.lock().hold(key, terms, Instant::now());
+        self.earlier.notify_one();
+    }
+
+    /// Nothing expires from now on.
+    pub(crate) fn suspend(&self) {
+        self.suspended.store(true, Ordering::Release);
+    }
+
+    /// After [`Self::suspend`]: every lease starts anew, then they expire again.
+    pub(crate) fn resume(&self) {
+        if self.suspended.load(Ordering::Acquire) {
+            self.table.lock().start_over(Instant::now());
+            self.suspended.store(false, Ordering::Release);
+        }
+    }
+
+    fn is_suspended(&self) -> bool {
+        self.suspended.load(Ordering::Acquire)
+    }
+
+    fn tell(&self, key: &Key, terms: &LeaseTerms) {
+        if let Some(sharing) = &self.sharing {
+            sharing.heard(key, terms.ttl);
+        }
+    }
+
+    /// Gives a lease that was given out some more time, as one that did not run out.
+    fn extend(&self, due: &Due, rest: Duration) {
+        self.table.lock().extend(due, Instant::now() + rest);
         self.earlier.notify_one();
     }
 

@@ -8,6 +8,9 @@
 //! Besides that, `health` asks instances how they are, `calls` passes requests on to them and `history` keeps what became of it,
 //! `drain` takes out those that leave slowly, and `openapi` describes the interface.
 //!
+//! The store is a file of its own or a database that several catalogs share (`opening`). A shared one may be away: then what is
+//! published stays, and writes are refused (`outage`).
+//!
 //! Leases live in memory only (`lease`): a renewal is no write. [`app`] puts everything together; there are no globals, so any
 //! number of catalogs can run in one process.
 
@@ -24,6 +27,8 @@ mod journal;
 mod lease;
 mod metrics;
 mod openapi;
+mod opening;
+mod outage;
 mod presence;
 mod probe;
 mod problem;

@@ -1,6 +1,7 @@
 //! What the catalog counts. The doc comment of each field is its help text.
 
 use catalog_api::{Service, ServiceName, Status};
+use database::PoolState;
 use http::StatusCode;
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts};
 use service_kit::metrics::Metrics;
@@ -30,6 +31,16 @@ pub(crate) struct CatalogMetrics {
     lease_expirations: IntCounterVec,
     /// Calls through the catalog, by service and status of the answer.
     proxy_calls: IntCounterVec,
+}
+
+/// How full a shared store's pool of connections is.
+pub(crate) struct PoolMetrics {
+    /// Open connections to the store.
+    connections: IntGauge,
+    /// Connections to the store that nobody uses.
+    idle: IntGauge,
+    /// Operations that wait for a connection to the store.
+    waiting: IntGauge,
 }
 
 /// What became of an instance whose lease ran out.
@@ -149,6 +160,34 @@ impl CatalogMetrics {
                     .remove_label_values(&[name.as_str(), status.as_str()]),
             );
         }
+    }
+}
+
+// === impl PoolMetrics ===
+
+impl PoolMetrics {
+    pub(crate) fn new(metrics: &Metrics) -> Self {
+        let gauge = |name: &str, help: &str| metrics.register(IntGauge::new(name, help));
+        Self {
+            connections: gauge(
+                "service_catalog_store_pool_connections",
+                "Open connections to the store",
+            ),
+            idle: gauge(
+                "service_catalog_store_pool_idle",
+                "Connections to the store that nobody uses",
+            ),
+            waiting: gauge(
+                "service_catalog_store_pool_waiting",
+                "Operations that wait for a connection to the store",
+            ),
+        }
+    }
+
+    pub(crate) fn show(&self, state: PoolState) {
+        self.connections.set(state.connections.into());
+        self.idle.set(state.idle.into());
+        self.waiting.set(gauge_value(state.waiting));
     }
 }
 

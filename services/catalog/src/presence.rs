@@ -20,12 +20,17 @@ const RENEWAL: Duration = Duration::from_secs(3);
 /// Longest time for taking the own entry out at the stop.
 const LEAVE_WAIT_MAX: Duration = Duration::from_secs(2);
 
-/// The own instance.
-pub(crate) struct Presence {
-    registry: Arc<Registry>,
+/// What the catalog registers of itself.
+pub(crate) struct OwnEntry {
     service: ServiceSpec,
     id: InstanceId,
     instance: InstanceSpec,
+}
+
+/// The own instance in its registry.
+pub(crate) struct Presence {
+    registry: Arc<Registry>,
+    own: OwnEntry,
 }
 
 /// What is to be advertised when nothing is configured: the bound address, or loopback where that is every address.
@@ -33,20 +38,15 @@ pub(crate) fn address_of(bound: SocketAddr) -> Result<Address, Invalid> {
     reachable(bound).to_string().parse()
 }
 
-// === impl Presence ===
+// === impl OwnEntry ===
 
-impl Presence {
-    pub(crate) fn new(
-        registry: Arc<Registry>,
-        service: ServiceSpec,
-        address: Address,
-    ) -> Result<Self, Invalid> {
+impl OwnEntry {
+    pub(crate) fn new(service: ServiceSpec, address: Address) -> Result<Self, Invalid> {
         let host = match address.host() {
             Host::Ip(ip) => ip.to_string(),
             Host::Name(name) => name.clone(),
         };
         Ok(Self {
-            registry,
             service,
             id: instance_id(&host, address.port())?,
             instance: InstanceSpec {
@@ -58,6 +58,14 @@ impl Presence {
             },
         })
     }
+}
+
+// === impl Presence ===
+
+impl Presence {
+    pub(crate) fn new(registry: Arc<Registry>, own: OwnEntry) -> Self {
+        Self { registry, own }
+    }
 
     /// Registers or renews. The service is created again when somebody deleted it: the gateway's way to us depends on it.
     pub(crate) async fn announce(&self) -> Result<(), WriteError> {
@@ -65,7 +73,9 @@ impl Presence {
             Err(WriteError::Refused(Refusal::UnknownService(_))) => {}
             other => return other,
         }
-        let created = self.registry.write(Command::Create(self.service.clone()));
+        let created = self
+            .registry
+            .write(Command::Create(self.own.service.clone()));
         match created.await {
             Ok(_) | Err(WriteError::Refused(Refusal::NameTaken { .. })) => self.put().await,
             Err(error) => Err(error),
@@ -89,7 +99,7 @@ impl Presence {
     pub(crate) async fn leave(&self) {
         let leaving =
             self.registry
-                .delete_instance(self.target(), self.id.clone(), Expect::Anything);
+                .delete_instance(self.target(), self.own.id.clone(), Expect::Anything);
         match tokio::time::timeout(LEAVE_WAIT_MAX, leaving).await {
             Ok(Ok(_) | Err(WriteError::Refused(_))) => {}
             Ok(Err(error)) => {
@@ -103,8 +113,8 @@ impl Presence {
         self.registry
             .put_instance(
                 self.target(),
-                self.id.clone(),
-                self.instance.clone(),
+                self.own.id.clone(),
+                self.own.instance.clone(),
                 Expect::Anything,
             )
             .await
@@ -112,7 +122,7 @@ impl Presence {
     }
 
     fn target(&self) -> ServiceRef {
-        let name: &ServiceName = &self.service.name;
+        let name: &ServiceName = &self.own.service.name;
         ServiceRef::Name(name.clone())
     }
 }

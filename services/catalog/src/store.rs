@@ -1,9 +1,15 @@
 //! The store as the catalog uses it: every operation timed, and its state shown in metrics and readiness.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
 
 use catalog_api::Revision;
-use database::{CatalogStore, Changes, Command, Committed, StoreError, WriteError};
+use database::{Availability, CatalogStore, Changes, Command, Committed, StoreError, WriteError};
 use service_kit::readiness::Condition;
 use tokio::sync::watch;
 
@@ -15,6 +21,8 @@ pub(crate) struct ObservedStore {
     metrics: Arc<CatalogMetrics>,
     /// A detail: without its store a catalog still serves what it knows.
     condition: Condition,
+    /// It could not be asked, the last time it was or the last time it looked itself.
+    away: AtomicBool,
 }
 
 // === impl ObservedStore ===
@@ -29,7 +37,39 @@ impl ObservedStore {
             inner,
             metrics,
             condition,
+            away: AtomicBool::new(false),
         }
+    }
+
+    pub(crate) fn availability(&self) -> watch::Receiver<Availability> {
+        self.inner.availability()
+    }
+
+    /// What the store found out by itself. That it can be asked does not mean that it works: a full disk shows when it is written to.
+    pub(crate) fn learned(&self, availability: &Availability) {
+        match availability {
+            Availability::Available => {
+                if self.away.load(Ordering::Relaxed) {
+                    self.works();
+                }
+            }
+            Availability::Unavailable(_) => self.is_away(),
+        }
+    }
+
+    /// It was asked, and answered.
+    pub(crate) fn works(&self) {
+        self.away.store(false, Ordering::Relaxed);
+        self.metrics.store_up.set(1);
+        self.condition.pass();
+    }
+
+    fn is_away(&self) {
+        self.away.store(true, Ordering::Relaxed);
+        self.metrics.store_up.set(0);
+        // The reason is in the log: it is the network's or the server's word, and this is open to everyone.
+        self.condition
+            .fail("the store cannot be asked; what is shown is stale since then");
     }
 
     pub(crate) fn head(&self) -> watch::Receiver<Revision> {
@@ -72,12 +112,10 @@ impl ObservedStore {
             .with_label_values(&[operation])
             .observe(started.elapsed().as_secs_f64());
         match failure {
-            None => {
-                self.metrics.store_up.set(1);
-                self.condition.pass();
-            }
+            None => self.works(),
             // Busy is load, not a fault.
             Some(StoreError::Busy) => {}
+            Some(StoreError::Unavailable(_) | StoreError::OutcomeUnknown(_)) => self.is_away(),
             Some(error) => {
                 self.metrics.store_up.set(0);
                 self.condition.fail(error.to_string());

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use database::{SqliteStore, StoreError};
-use service_kit::{metrics::Metrics, readiness::Readiness};
+use service_kit::{metrics::Metrics, readiness::Condition};
 
 use crate::{
     follower::Follower,
-    lease::{Leases, keeper::Keeper},
-    metrics::CatalogMetrics,
+    lease::{Leases, keeper::Keeper, sharing::Sharing},
+    metrics::{CatalogMetrics, PoolMetrics},
+    opening::{OpenStore, PoolGauge},
+    outage::OutageWatch,
     registry::Registry,
     snapshot::Snapshot,
     state::Live,
@@ -19,35 +20,48 @@ use crate::{
 pub(super) struct Core {
     pub(super) registry: Arc<Registry>,
     pub(super) metrics: Arc<CatalogMetrics>,
+    pub(super) sharing: Option<Arc<Sharing>>,
 }
 
 // === impl Core ===
 
 impl Core {
-    /// Publishes what is in the store.
-    pub(super) async fn load(
-        store: SqliteStore,
+    /// Publishes what is in the store. `detail` tells how the store is.
+    pub(super) fn new(
+        opened: OpenStore,
         metrics: &Metrics,
-        readiness: &Readiness,
-    ) -> Result<Self, StoreError> {
-        let metrics = Arc::new(CatalogMetrics::new(metrics));
-        let loaded = readiness.condition("snapshot loaded");
+        detail: Condition,
+    ) -> (Self, OutageWatch) {
+        let catalog_metrics = Arc::new(CatalogMetrics::new(metrics));
+        let sharing = opened.store.renewals();
+        let sharing = sharing.map(|notes| Arc::new(Sharing::new(notes)));
         let store = Arc::new(ObservedStore::new(
-            Arc::new(store),
-            Arc::clone(&metrics),
-            readiness.detail("store"),
+            opened.store,
+            Arc::clone(&catalog_metrics),
+            detail,
         ));
-        let live = Arc::new(Live::new(Snapshot::new(store.snapshot().await?)));
+        store.works();
         let registry = Arc::new(Registry {
             store,
-            live,
-            leases: Arc::new(Leases::new()),
+            live: Arc::new(Live::new(Snapshot::new(opened.snapshot))),
+            leases: Arc::new(Leases::new(sharing.clone())),
             drains: Arc::default(),
         });
-        let core = Self { registry, metrics };
+        let pool = opened
+            .pool
+            .map(|gauge: PoolGauge| (gauge, PoolMetrics::new(metrics)));
+        let outages = OutageWatch {
+            store: Arc::clone(&registry.store),
+            leases: Arc::clone(&registry.leases),
+            pool,
+        };
+        let core = Self {
+            registry,
+            metrics: catalog_metrics,
+            sharing,
+        };
         core.follower().begin();
-        loaded.pass();
-        Ok(core)
+        (core, outages)
     }
 
     pub(super) fn follower(&self) -> Follower {

@@ -5,17 +5,15 @@ use std::sync::Arc;
 use service_kit::{
     http::{Drained, Limits, Service, serve},
     readiness::Readiness,
-    shutdown::{self, Shutdown, ShutdownTrigger},
+    shutdown::{Shutdown, ShutdownTrigger},
 };
 use tokio::{net::TcpListener, task::JoinHandle};
 
-use super::core::Core;
-use crate::{api::Api, drain, follower::chain, presence::Presence};
+use super::{StartError, assembly::Assembly, core::Core, gate::Gate};
+use crate::{opening::OpenStore, presence::Presence};
 
-/// What runs besides the server, and its order at the end.
+/// The server, and what stops it and everything else.
 pub(super) struct Lifetime {
-    pub(super) core: Core,
-    pub(super) presence: Presence,
     pub(super) readiness: Readiness,
     /// Stops server, watchers and keeper, after the own entry is out.
     pub(super) stop: ShutdownTrigger,
@@ -24,46 +22,91 @@ pub(super) struct Lifetime {
     pub(super) limits: Limits,
 }
 
+/// A catalog at work.
+pub(super) struct Work {
+    pub(super) core: Core,
+    pub(super) presence: Presence,
+    pub(super) tasks: Tasks,
+}
+
+/// What runs beside the server.
+pub(super) struct Tasks {
+    pub(super) keeper: JoinHandle<()>,
+    pub(super) drains: JoinHandle<()>,
+    pub(super) outages: JoinHandle<()>,
+    pub(super) sharing: Option<JoinHandle<()>>,
+    pub(super) follower: JoinHandle<()>,
+    /// The follower ends last: writes are answered when they are published, also during the drain.
+    pub(super) end_following: ShutdownTrigger,
+}
+
 // === impl Lifetime ===
 
 impl Lifetime {
-    /// Returns when everything runs and the catalog is registered in itself.
+    /// Serves. With a store that is open it returns when everything runs and the catalog is registered in itself; else that happens
+    /// as soon as the store can be opened.
     pub(super) async fn begin(
         self,
         listener: TcpListener,
-        service: Arc<Service<Api>>,
+        service: Arc<Service<Gate>>,
         shutdown: Shutdown,
+        assembly: Assembly,
+        opened: Result<OpenStore, StartError>,
     ) -> JoinHandle<Drained> {
-        // Ends last: writes are answered when they are published, also during the drain.
-        let (end_following, following) = shutdown::channel();
-        let follower = tokio::spawn(self.core.follower().run(following));
-        let keeper = tokio::spawn(self.core.keeper().run(self.stopped.clone()));
-        let registry = Arc::clone(&self.core.registry);
-        let drains = tokio::spawn(drain::run(registry, self.stopped.clone()));
-        let server = tokio::spawn(serve(listener, service, self.limits, self.stopped));
-        if let Err(error) = self.presence.announce().await {
-            tracing::warn!(error = %chain(&error), "cannot register the catalog in itself yet");
-        }
-        let (presence, readiness, stop, core) =
-            (self.presence, self.readiness, self.stop, self.core);
+        let server = tokio::spawn(serve(listener, service, self.limits, self.stopped.clone()));
+        let (readiness, stop, stopped) = (self.readiness, self.stop, self.stopped);
+        let begun = match opened {
+            Ok(opened) => Ok(assembly.begin(opened, &stopped).await),
+            Err(error) => Err((assembly, error)),
+        };
         tokio::spawn(async move {
-            presence.run(&shutdown).await;
+            let work = match begun {
+                Ok(work) => Some(work),
+                Err((assembly, error)) => assembly.wait(error, &shutdown, &stopped).await,
+            };
+            if let Some(work) = &work {
+                work.presence.run(&shutdown).await;
+            }
             readiness.begin_shutdown();
-            presence.leave().await;
+            if let Some(work) = &work {
+                work.presence.leave().await;
+            }
             stop.trigger();
             let drained = server.await.unwrap_or(Drained {
                 finished: false,
                 cut: 0,
             });
-            // A task that panicked was reported by the panic hook; the others still have to end.
-            drop(keeper.await);
-            drop(drains.await);
-            end_following.trigger();
-            drop(follower.await);
-            // Closing waits for the disk. The last owners of the store are these two.
-            let closed = tokio::task::spawn_blocking(move || drop((presence, core)));
-            drop(closed.await);
+            if let Some(work) = work {
+                work.end().await;
+            }
             drained
         })
+    }
+}
+
+// === impl Work ===
+
+impl Work {
+    /// After the stop and the drain. A task that panicked was reported by the panic hook; the others still have to end.
+    async fn end(self) {
+        let Tasks {
+            keeper,
+            drains,
+            outages,
+            sharing,
+            follower,
+            end_following,
+        } = self.tasks;
+        drop(keeper.await);
+        drop(drains.await);
+        drop(outages.await);
+        if let Some(sharing) = sharing {
+            drop(sharing.await);
+        }
+        end_following.trigger();
+        drop(follower.await);
+        // Closing waits for the disk. The last owners of the store are these two, and the interface that nobody asks any more.
+        let (presence, core) = (self.presence, self.core);
+        drop(tokio::task::spawn_blocking(move || drop((presence, core))).await);
     }
 }

@@ -25,18 +25,22 @@ async fn run(settings: Settings) -> Result<(), RunError> {
     let listener = listen::bind(&config.listen)?;
     let mut signals = Signals::new()?;
     let (stop, stopping) = shutdown::channel();
-    let data_dir = config.data_dir.clone();
     let running = Catalog::start(config, listener, stopping)
         .await
         .map_err(RunError::runtime)?;
-    program::announce(format_args!(
-        "service-catalog ready on {} (data in {})",
-        running.url(),
-        data_dir.display()
-    ));
-    signals
-        .stop_asked(async || tracing::info!("HUP has no effect: there are no files to reload"))
-        .await;
+    let reload = async || tracing::info!("HUP has no effect: there are no files to reload");
+    let stop_asked = tokio::select! {
+        () = running.begun() => false,
+        () = signals.stop_asked(reload) => true,
+    };
+    if !stop_asked {
+        program::announce(format_args!(
+            "service-catalog ready on {} (data in {})",
+            running.url(),
+            running.place
+        ));
+        signals.stop_asked(reload).await;
+    }
     stop.trigger();
     signals.unless_interrupted(running.finished()).await?;
     Ok(())

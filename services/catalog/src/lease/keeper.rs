@@ -1,15 +1,16 @@
 //! What happens when a lease runs out: the instance is asked at once. No answer: evicted. An answer: suspect, and asked again until
-//! it renews or dies. When many run out together, silence has to be confirmed.
+//! it renews or dies. When many run out together, silence has to be confirmed. With a shared store the other catalogs' notes are read
+//! before anybody is asked, and again before anything is decided.
 
 use std::{sync::Arc, time::Duration};
 
 use catalog_api::{HealthCheck, Instance, ServiceRef, Status};
-use database::{Command, LeaseTerms, WriteError};
+use database::{Command, LeaseTerms, StoreError, WriteError};
 use parking_lot::Mutex;
 use service_kit::shutdown::Shutdown;
 use tokio::{sync::Semaphore, task::JoinSet, time::Instant};
 
-use super::{Due, expiry_window::ExpiryWindow};
+use super::{Due, Key, expiry_window::ExpiryWindow, sharing::Sharing};
 use crate::{
     follower::chain,
     metrics::{CatalogMetrics, Expiration},
@@ -25,6 +26,12 @@ const SECOND_LOOK: Duration = Duration::from_secs(1);
 
 /// Pause before a decision is tried again that the store could not take.
 const STORE_RETRY: Duration = Duration::from_secs(1);
+
+/// With a shared store: how long leases that run out are gathered for one look at the notes of the others.
+const GATHER: Duration = Duration::from_millis(50);
+
+/// Shortest extension of a lease; below, a note that is as old as the lease would be read again and again.
+const EXTENSION_MIN: Duration = Duration::from_millis(20);
 
 /// Looks after the leases.
 pub(crate) struct Keeper {
@@ -54,18 +61,89 @@ impl Keeper {
         let mut looks = JoinSet::new();
         loop {
             let due = leases.take_due();
-            self.note(due.iter().filter(|due| due.expired).count());
-            for due in due {
-                let keeper = Arc::clone(&self);
-                looks.spawn(async move { keeper.look(&due).await });
+            match &leases.sharing {
+                _ if due.is_empty() => {}
+                None => self.begin(due, &mut looks),
+                Some(sharing) => {
+                    let (keeper, sharing) = (Arc::clone(&self), Arc::clone(sharing));
+                    looks.spawn(async move { keeper.unheard(due, &sharing).await });
+                    tokio::time::sleep(GATHER).await;
+                }
             }
             tokio::select! {
                 () = shutdown.requested() => break,
                 () = leases.due() => {}
-                Some(_) = looks.join_next() => {}
+                // Whoever panicked has no result, and was reported by the panic hook.
+                Some(looked) = looks.join_next() => self.begin(looked.unwrap_or_default(), &mut looks),
             }
         }
         looks.shutdown().await;
+    }
+
+    /// Begins to look at each of these. A look leaves nothing more to be looked at.
+    fn begin(self: &Arc<Self>, due: Vec<Due>, looks: &mut JoinSet<Vec<Due>>) {
+        self.note(due.iter().filter(|due| due.expired).count());
+        for due in due {
+            let keeper = Arc::clone(self);
+            looks.spawn(async move {
+                keeper.look(&due).await;
+                Vec::new()
+            });
+        }
+    }
+
+    /// Those of whom no other catalog has heard. The others get the rest of their time.
+    async fn unheard(&self, due: Vec<Due>, sharing: &Sharing) -> Vec<Due> {
+        let keys: Vec<Key> = due.iter().map(|due| due.key.clone()).collect();
+        let ages = sharing.ages(&keys).await;
+        let leases = &self.registry.leases;
+        let ages = match ages {
+            Ok(ages) if !leases.is_suspended() => ages,
+            _ => {
+                for due in &due {
+                    self.postpone(due);
+                }
+                return Vec::new();
+            }
+        };
+        due.into_iter()
+            .zip(ages)
+            .filter(|(due, age)| match leases.terms(due) {
+                Some(terms) => !self.extended(due, &terms, *age),
+                None => false,
+            })
+            .map(|(due, _)| due)
+            .collect()
+    }
+
+    /// Extends a lease that was renewed elsewhere. False when it was not.
+    fn extended(&self, due: &Due, terms: &LeaseTerms, age: Option<Duration>) -> bool {
+        let ttl = terms.ttl.map_or(Duration::MAX, |ttl| ttl.get());
+        match age {
+            Some(age) if age < ttl => {
+                let rest = (ttl - age).max(EXTENSION_MIN);
+                self.registry.leases.extend(due, rest);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The store cannot be asked who renewed, so nobody is called dead.
+    fn postpone(&self, due: &Due) {
+        let leases = &self.registry.leases;
+        if let Some(ttl) = leases.terms(due).and_then(|terms| terms.ttl) {
+            leases.extend(due, ttl.get());
+        }
+    }
+
+    /// Whether another catalog heard of it while it was asked.
+    async fn heard_meanwhile(&self, due: &Due, terms: &LeaseTerms) -> Result<bool, StoreError> {
+        let Some(sharing) = &self.registry.leases.sharing else {
+            return Ok(false);
+        };
+        let ages = sharing.ages(std::slice::from_ref(&due.key)).await?;
+        Ok(self.extended(due, terms, ages.into_iter().next().flatten()))
     }
 
     fn note(&self, expired: usize) {
@@ -96,6 +174,11 @@ impl Keeper {
             // Renewed, changed or deleted while it was asked: that is newer than what was found.
             return;
         };
+        match self.heard_meanwhile(due, &terms).await {
+            Ok(false) if !self.registry.leases.is_suspended() => {}
+            Ok(true) => return,
+            _ => return self.postpone(due),
+        }
         let decided = if alive {
             self.suspect(due, &instance, &check).await
         } else {

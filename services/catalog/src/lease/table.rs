@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use catalog_api::{InstanceId, Service, ServiceId};
+use catalog_api::{InstanceId, Service, ServiceId, Status};
 use database::LeaseTerms;
 use tokio::time::Instant;
 
@@ -60,7 +60,10 @@ impl Table {
                 address: instance.address.clone(),
                 ttl: instance.ttl,
             };
-            if terms.ttl.is_some() && self.get(&key).is_none_or(|lease| lease.terms != terms) {
+            // A suspect one that passes again renewed with another catalog, or is about to be held here anyway.
+            let passes = instance.status == Status::Passing;
+            let as_known = |lease: &Lease| lease.terms == terms && !(lease.suspect && passes);
+            if terms.ttl.is_some() && !self.get(&key).is_some_and(as_known) {
                 self.hold(&key, terms, now);
             }
         }
@@ -141,6 +144,32 @@ impl Table {
             lease.suspect = true;
             lease.due = Some(at);
             self.due.insert((at, due.generation), due.key.clone());
+        }
+    }
+
+    pub(super) fn extend(&mut self, due: &Due, at: Instant) {
+        self.look_again(due, at);
+        if let Some(lease) = self.get_mut(&due.key)
+            && lease.generation == due.generation
+        {
+            lease.suspect = false;
+        }
+    }
+
+    /// Gives every lease its full time. Who looks at one now finds that it is another.
+    pub(super) fn start_over(&mut self, now: Instant) {
+        let all: Vec<(Key, LeaseTerms)> = self
+            .leases
+            .iter()
+            .flat_map(|(service, instances)| {
+                let key = |id: &InstanceId| Key::new(*service, id.clone());
+                instances
+                    .iter()
+                    .map(move |(id, lease)| (key(id), lease.terms.clone()))
+            })
+            .collect();
+        for (key, terms) in all {
+            self.hold(&key, terms, now);
         }
     }
 
@@ -260,5 +289,48 @@ mod tests {
         table.follow(&service(&second), later);
         table.forget(ServiceId(1));
         assert_eq!((table.len(), table.due.len()), (0, 0));
+    }
+
+    #[test]
+    fn more_time_makes_a_lease_one_that_did_not_run_out() {
+        let (mut table, start) = (Table::default(), Instant::now());
+        let later = |seconds| start + Duration::from_secs(seconds);
+        table.hold(&key("a"), terms(1, Some("5s")), start);
+        let due = table.take_due(later(5)).remove(0);
+        table.look_again(&due, later(6));
+        let due = table.take_due(later(6)).remove(0);
+        table.extend(&due, later(9));
+        assert!(taken(&mut table, later(8)).is_empty());
+        assert_eq!(taken(&mut table, later(9)), [("a".to_owned(), true)]);
+    }
+
+    #[test]
+    fn starting_over_gives_full_time_and_makes_looks_void() {
+        let (mut table, start) = (Table::default(), Instant::now());
+        let later = |seconds| start + Duration::from_secs(seconds);
+        table.hold(&key("a"), terms(1, Some("5s")), start);
+        table.hold(&key("b"), terms(2, Some("9s")), start);
+        let due = table.take_due(later(5)).remove(0);
+        table.start_over(later(8));
+        assert!(table.terms(&due).is_none());
+        assert!(taken(&mut table, later(12)).is_empty());
+        assert_eq!(taken(&mut table, later(17)).len(), 2);
+    }
+
+    #[test]
+    fn who_passes_again_elsewhere_has_a_full_lease_here() {
+        let (mut table, start) = (Table::default(), Instant::now());
+        let later = |seconds| start + Duration::from_secs(seconds);
+        let passing = service(&[("a", 1, Some("5s"))]);
+        let mut suspect = passing.clone();
+        suspect.instances[0].status = Status::Suspect;
+        table.follow(&passing, start);
+        let due = table.take_due(later(5)).remove(0);
+        table.look_again(&due, later(6));
+        table.follow(&suspect, later(5));
+        assert_eq!(taken(&mut table, later(6)), [("a".to_owned(), false)]);
+        table.follow(&passing, later(7));
+        assert!(taken(&mut table, later(11)).is_empty());
+        assert_eq!(taken(&mut table, later(12)), [("a".to_owned(), true)]);
     }
 }

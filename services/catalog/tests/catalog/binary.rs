@@ -129,12 +129,32 @@ fn what_cannot_work_is_said_before_the_start() {
         })
     };
     assert!(env("CATALOG_LISTNE", "x").contains("CATALOG_LISTEN"));
-    for name in ["DATABASE_URL", "REDIS_URL"] {
-        let said = env(name, "scheme://user:hunter2@host");
-        assert!(
-            said.contains(&format!("unset {name}")) && !said.contains("hunter2"),
-            "{said}"
-        );
+    for (name, value, says) in [
+        (
+            "DATABASE_URL",
+            "mysql://user:hunter2@host/d",
+            "must start with postgres://",
+        ),
+        (
+            "DATABASE_URL",
+            "postgres://user:hunter2@host:x/d",
+            "must be postgres://",
+        ),
+        (
+            "DATABASE_URL",
+            "postgres://user:hunter2@host",
+            "names no database",
+        ),
+        (
+            "DATABASE_URL",
+            "postgres://u:hunter2@h/d?sslmode=require",
+            "without TLS",
+        ),
+        ("REDIS_URL", "redis://user:hunter2@host", "unset REDIS_URL"),
+    ] {
+        let said = env(name, value);
+        let named = said.contains(name) && said.contains(says);
+        assert!(named && !said.contains("hunter2"), "{said}");
     }
     assert!(env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://x").contains("not part of this version"));
     assert!(env("PORT", "1").contains("CATALOG_LISTEN is set"));

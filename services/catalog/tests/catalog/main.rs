@@ -16,5 +16,9 @@ mod property;
 mod reading;
 mod schema;
 mod selection;
+#[path = "../../../../database/tests/support/postgres.rs"]
+mod server;
+mod shared;
+mod shared_outage;
 mod watch;
 mod writing;

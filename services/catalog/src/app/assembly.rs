@@ -1,0 +1,118 @@
+//! From an open store to a catalog at work: what is prepared before the store is there, and put together when it is.
+
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+
+use catalog_api::ServiceSpec;
+use service_kit::{
+    metrics::Metrics,
+    readiness::{Condition, Readiness},
+    secret::Secret,
+    shutdown::{self, Shutdown},
+};
+use tokio::sync::watch;
+
+use super::{
+    StartError,
+    core::Core,
+    gate::Gate,
+    lifetime::{Tasks, Work},
+};
+use crate::{
+    api::Api,
+    calls::Calls,
+    drain,
+    follower::chain,
+    health::Checker,
+    history::History,
+    opening::{OpenStore, Source},
+    presence::{OwnEntry, Presence},
+    watch::Watchers,
+};
+
+/// Everything but the store.
+pub(super) struct Assembly {
+    pub(super) source: Source,
+    pub(super) seeds: [ServiceSpec; 2],
+    pub(super) own: OwnEntry,
+    pub(super) token: Secret,
+    pub(super) watchers_max: NonZeroUsize,
+    pub(super) heartbeat: Duration,
+    pub(super) metrics: Metrics,
+    pub(super) readiness: Readiness,
+    /// Passes when there is a snapshot.
+    pub(super) loaded: Condition,
+    /// How the store is.
+    pub(super) detail: Condition,
+    pub(super) gate: Arc<Gate>,
+    /// Tells when all is at work.
+    pub(super) begun: watch::Sender<bool>,
+}
+
+// === impl Assembly ===
+
+impl Assembly {
+    /// Waits for a store that could not be opened, and begins. None when the stop was asked for before that.
+    pub(super) async fn wait(
+        self,
+        error: StartError,
+        shutdown: &Shutdown,
+        stopped: &Shutdown,
+    ) -> Option<Work> {
+        let opened = self
+            .source
+            .wait(&self.seeds, error, &self.detail, shutdown)
+            .await?;
+        Some(self.begin(opened, stopped).await)
+    }
+
+    /// Publishes what is in the store, opens the interface, starts what runs beside it, and registers the catalog in itself.
+    pub(super) async fn begin(self, opened: OpenStore, stopped: &Shutdown) -> Work {
+        let (core, outages) = Core::new(opened, &self.metrics, self.detail);
+        let live = &core.registry.live;
+        let history = Arc::new(History::new());
+        self.gate.open(Api {
+            registry: Arc::clone(&core.registry),
+            live: Arc::clone(live),
+            watchers: Watchers::new(
+                Arc::clone(live),
+                self.watchers_max,
+                self.heartbeat,
+                Arc::clone(&core.metrics),
+                stopped.clone(),
+            ),
+            checker: Checker::new(Arc::clone(live)),
+            calls: Calls::new(
+                Arc::clone(live),
+                self.token.clone(),
+                Arc::clone(&core.metrics),
+                Arc::clone(&history),
+            ),
+            history,
+            token: self.token,
+            readiness: self.readiness,
+        });
+        self.loaded.pass();
+        let (end_following, following) = shutdown::channel();
+        let tasks = Tasks {
+            keeper: tokio::spawn(core.keeper().run(stopped.clone())),
+            drains: tokio::spawn(drain::run(Arc::clone(&core.registry), stopped.clone())),
+            outages: tokio::spawn(outages.run(stopped.clone())),
+            sharing: core
+                .sharing
+                .as_ref()
+                .map(|sharing| tokio::spawn(Arc::clone(sharing).run(stopped.clone()))),
+            follower: tokio::spawn(core.follower().run(following)),
+            end_following,
+        };
+        let presence = Presence::new(Arc::clone(&core.registry), self.own);
+        if let Err(error) = presence.announce().await {
+            tracing::warn!(error = %chain(&error), "cannot register the catalog in itself yet");
+        }
+        self.begun.send_replace(true);
+        Work {
+            core,
+            presence,
+            tasks,
+        }
+    }
+}
