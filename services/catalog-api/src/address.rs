@@ -116,23 +116,24 @@ impl FromStr for Host {
         if let Ok(ip) = text.parse::<std::net::Ipv4Addr>() {
             return Ok(Self::Ip(ip.into()));
         }
-        let label = |label: &str| {
-            !label.is_empty()
-                && label.len() <= crate::name::SERVICE_NAME_BYTES_MAX
-                && !label.starts_with('-')
-                && !label.ends_with('-')
-                && label
-                    .bytes()
-                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
-        };
         // A last label of digits is a mistyped IPv4 address, not a name (WHATWG URL §3.5).
         let numeric_end = text
             .rsplit('.')
             .next()
             .is_some_and(|last| last.bytes().all(|byte| byte.is_ascii_digit()));
-        if text.len() > HOST_NAME_BYTES_MAX || numeric_end || !text.split('.').all(label) {
+        if text.len() > HOST_NAME_BYTES_MAX || numeric_end || !text.split('.').all(is_host_label) {
             return Err(());
         }
         Ok(Self::Name(text.to_ascii_lowercase()))
     }
+}
+
+/// Whether this is one label of a host name (RFC 1123 §2.1). Underscores are let in, because names of containers have them.
+pub(crate) fn is_host_label(label: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    !label.is_empty()
+        && label.len() <= crate::name::SERVICE_NAME_BYTES_MAX
+        && !label.starts_with('-')
+        && !label.ends_with('-')
+        && label.bytes().all(allowed)
 }

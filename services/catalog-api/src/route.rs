@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, collections::BTreeSet, fmt, ops::Deref, str::Fr
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Invalid, invalid::excerpt};
+use crate::{Invalid, address::is_host_label, invalid::excerpt};
 
 /// One way to reach a service through the gateway. Every condition must hold; an absent one always holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -124,21 +124,12 @@ impl FromStr for HostPattern {
             Some(name) => (true, name),
             None => (false, lower.as_str()),
         };
-        let label = |label: &str| {
-            !label.is_empty()
-                && label.len() <= crate::name::SERVICE_NAME_BYTES_MAX
-                && !label.starts_with('-')
-                && !label.ends_with('-')
-                && label
-                    .bytes()
-                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
-        };
         let ipv6 = !wildcard
             && name
                 .strip_prefix('[')
                 .and_then(|rest| rest.strip_suffix(']'))
                 .is_some_and(|inner| inner.parse::<std::net::Ipv6Addr>().is_ok());
-        if name.len() > HOST_BYTES_MAX || !(ipv6 || name.split('.').all(label)) {
+        if name.len() > HOST_BYTES_MAX || !(ipv6 || name.split('.').all(is_host_label)) {
             return Err(Invalid::new(
                 "host",
                 format_args!(
