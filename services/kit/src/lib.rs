@@ -49,6 +49,7 @@ pub mod durable;
 pub mod http;
 pub mod listen;
 pub mod metrics;
+pub mod notify;
 pub mod problem;
 pub mod program;
 pub mod readiness;

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 
 use crate::BoxError;
 use crate::listen::BindError;
+use crate::notify;
 use crate::settings::{Mode, Program, Settings, SettingsError, Sources};
 use crate::shutdown::Interrupted;
 use crate::telemetry;
@@ -133,12 +134,13 @@ pub fn block_on(work: impl Future<Output = Result<(), RunError>>) -> Result<(), 
     outcome
 }
 
-/// Tells the person or the script that started the program something, on stdout and at once. Not through the log: it is what the
-/// program is asked for.
+/// Tells whoever started the program that it is ready: a person or a script on stdout and at once, not through the log, since it is
+/// what the program is asked for; and the service manager.
 pub fn announce(text: impl Display) {
     let mut stdout = io::stdout().lock();
     // A reader that is gone is no failure of the program.
     let _ = writeln!(stdout, "{text}").and_then(|()| stdout.flush());
+    notify::ready();
 }
 
 // === impl RunError ===

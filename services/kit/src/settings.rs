@@ -13,6 +13,7 @@ mod file;
 mod load;
 mod nearest;
 mod print;
+mod size;
 mod span;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 pub use error::SettingsError;
+pub use size::Size;
 pub use span::Span;
 
 /// One setting, declared as a constant.

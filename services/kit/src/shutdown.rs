@@ -5,6 +5,8 @@ use std::io;
 use tokio::signal::unix::{self, SignalKind};
 use tokio::sync::watch;
 
+use crate::notify;
+
 /// Sees whether the process was asked to stop. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Shutdown {
@@ -101,8 +103,9 @@ impl Signals {
     /// Resolves when the program is asked to stop, by TERM or INT. Every HUP until then calls `reload`.
     pub async fn stop_asked(&mut self, mut reload: impl AsyncFnMut()) {
         while self.next().await == Signal::Hangup {
-            reload().await;
+            notify::reloading(reload()).await;
         }
+        notify::stopping();
     }
 
     /// Waits for a stop to end, unless a further INT asks not to.

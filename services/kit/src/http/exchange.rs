@@ -21,6 +21,9 @@ impl Exchange {
     /// Endpoint of requests that found no route: their paths are anyone's invention.
     pub const UNMATCHED: &'static str = "unmatched";
 
+    /// Method of requests that have an invented one, or none that could be read.
+    pub const OTHER: &'static str = "OTHER";
+
     /// The method as a label: clients can invent methods, and labels must stay few.
     pub fn method_label(method: &Method) -> &'static str {
         const KNOWN: [&str; 9] = [
@@ -29,6 +32,6 @@ impl Exchange {
         KNOWN
             .into_iter()
             .find(|known| *known == method.as_str())
-            .unwrap_or("OTHER")
+            .unwrap_or(Self::OTHER)
     }
 }

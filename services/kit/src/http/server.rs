@@ -8,16 +8,19 @@ use std::time::Duration;
 
 use http::header::{CONNECTION, HeaderValue};
 use http::{Request, Version};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::accept::Acceptor;
+use super::linger::{Lingering, MayBeSending};
+use super::refusal::Explained;
 use super::sniff::{self, Protocol};
 use super::{Application, Response, Service};
 use crate::shutdown::Shutdown;
@@ -158,12 +161,40 @@ impl<A: Application> Shared<A> {
         let _slot = slot;
         // Answers are written whole; waiting for more to send would only delay them.
         let _ = stream.set_nodelay(true);
-        let builder = match self.protocol(&stream).await {
-            Some(Protocol::Http1) => &self.http1,
-            Some(Protocol::Http2) => &self.http2,
-            None => return,
-        };
-        let service = service_fn(|request| Arc::clone(&self).respond(request, peer));
+        let may_be_sending = MayBeSending::default();
+        match self.protocol(&stream).await {
+            Some(Protocol::Http1) => {
+                let stream = Lingering::new(stream, may_be_sending.clone());
+                let service = Arc::clone(&self.service);
+                let refused = may_be_sending.clone();
+                let stream = Explained::new(stream, move |problem| {
+                    refused.set(true);
+                    service.refused(problem, peer)
+                });
+                self.converse(&self.http1, stream, peer, &may_be_sending)
+                    .await;
+            }
+            Some(Protocol::Http2) => {
+                self.converse(&self.http2, stream, peer, &may_be_sending)
+                    .await;
+            }
+            None => {}
+        }
+    }
+
+    /// All requests of one connection, to its end.
+    async fn converse(
+        self: &Arc<Self>,
+        builder: &auto::Builder<TokioExecutor>,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        peer: SocketAddr,
+        may_be_sending: &MayBeSending,
+    ) {
+        let service = service_fn(|request: Request<Incoming>| {
+            // During a stop nobody is waited for longer than for his answer.
+            may_be_sending.set(!request.body().is_end_stream() && !self.shutdown.is_requested());
+            Arc::clone(self).respond(request, peer)
+        });
         let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
         let ended = tokio::select! {
             // Not at random: hyper closes a connection that is asked to end before anything was read from it, and the
@@ -171,6 +202,7 @@ impl<A: Application> Shared<A> {
             biased;
             ended = connection.as_mut() => ended,
             () = self.shutdown.requested() => {
+                may_be_sending.set(false);
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }

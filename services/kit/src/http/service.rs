@@ -4,7 +4,7 @@ use std::any::Any;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
 use http::header::CONTENT_LENGTH;
@@ -76,6 +76,20 @@ impl<A: Application> Service<A> {
         self.requests.observe(&exchange);
         event::record(&exchange, &response, &request_id, peer);
         response
+    }
+
+    /// Counts and logs a request that was refused before it was one.
+    pub(super) fn refused(&self, problem: &Problem, peer: SocketAddr) -> RequestId {
+        let request_id = RequestId::random();
+        let exchange = Exchange {
+            method: Exchange::OTHER,
+            endpoint: Exchange::UNMATCHED,
+            status: problem.status().as_u16(),
+            duration: Duration::ZERO,
+        };
+        self.requests.observe(&exchange);
+        event::record(&exchange, &problem.clone().into(), &request_id, peer);
+        request_id
     }
 
     async fn answer(

@@ -11,6 +11,7 @@ mod events;
 mod http;
 mod limits;
 mod operations;
+mod refusals;
 mod server;
 mod settings;
 mod settings_errors;

@@ -1,12 +1,12 @@
 //! The binary as users and orchestrators meet it: exit codes, signals, messages.
 
-use std::net::TcpListener;
+use std::{net::TcpListener, os::unix::net::UnixDatagram};
 
 use crate::{
     drain::{read_whole, slow_answer, until_closed},
     instance::Asker,
     program::{run, spawn},
-    recording_catalog::{RecordingCatalog, TOKEN},
+    recording_catalog::{PATIENCE, RecordingCatalog, TOKEN},
 };
 
 /// Flags, environment, and a part of the message.
@@ -26,6 +26,27 @@ async fn it_serves_and_ends_with_0_on_term_and_on_int() {
         let ended = program.ended();
         assert_eq!(ended.code, Some(0), "{signal}: {ended:?}");
     }
+}
+
+#[test]
+fn the_service_manager_is_told_of_start_reload_and_stop() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notify");
+    let manager = UnixDatagram::bind(&path).unwrap();
+    manager.set_read_timeout(Some(PATIENCE)).unwrap();
+    let told = || {
+        let mut message = [0; 64];
+        let length = manager.recv(&mut message).unwrap();
+        String::from_utf8_lossy(&message[..length]).into_owned()
+    };
+    let mut program = spawn(&[], &[FREE_PORT, ("NOTIFY_SOCKET", path.to_str().unwrap())]);
+    assert_eq!(told(), "READY=1");
+    program.ready();
+    program.signal("HUP");
+    assert_eq!([told(), told()], ["RELOADING=1", "READY=1"]);
+    program.signal("TERM");
+    assert_eq!(told(), "STOPPING=1");
+    assert_eq!(program.ended().code, Some(0));
 }
 
 #[tokio::test]
