@@ -29,8 +29,8 @@ pub use label::{Description, Metadata, Tags, Version, Zone};
 pub use name::{InstanceId, ServiceName, ServiceRef};
 pub use number::{MinInstances, Revision, ServiceId, Weight};
 pub use policy::{
-    Balance, BalanceKind, CallAccess, CookieName, FieldName, HashBy, HealthCheck, Policy, Probe,
-    Retry, Sticky, Timeouts,
+    Balance, BalanceKind, Cache, CallAccess, CookieName, FieldName, HashBy, HealthCheck, Policy,
+    Probe, Protocol, Retry, Sticky, Timeouts,
 };
 pub use route::{HeaderMatch, HostPattern, Method, PathPrefix, RouteSpec, Routes};
 pub use service::{Service, ServiceSpec};

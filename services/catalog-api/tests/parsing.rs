@@ -1,7 +1,7 @@
 //! What may be said on the wire, what is refused, and that everything accepted survives a round trip.
 use catalog_api::{
-    Address, Balance, HealthCheck, HostPattern, InstanceSpec, PathPrefix, Policy, Probe, RouteSpec,
-    Service, ServiceName, ServiceRef, ServiceSpec, Span, Timeouts, Weight,
+    Address, Balance, Cache, HealthCheck, HostPattern, InstanceSpec, PathPrefix, Policy, Probe,
+    RouteSpec, Service, ServiceName, ServiceRef, ServiceSpec, Span, Timeouts, Weight,
 };
 use proptest::prelude::*;
 use serde_json::json;
@@ -42,6 +42,18 @@ fn who_may_call_is_only_written_when_it_is_not_everyone() {
         assert_eq!(again.get("call"), written.get("call"));
         assert_eq!(serde_json::from_value::<Policy>(again).unwrap(), policy);
     }
+}
+
+#[test]
+fn a_service_is_cached_only_when_it_says_so() {
+    let policy: Policy = serde_json::from_value(json!({})).unwrap();
+    assert_eq!(policy.cache, None);
+    assert_eq!(serde_json::to_value(&policy).unwrap().get("cache"), None);
+    let policy: Policy = serde_json::from_value(json!({"cache": {}})).unwrap();
+    assert_eq!(policy.cache, Some(Cache::default()));
+    let whole = json!({"default_ttl": "10s", "stale_while_revalidate": "30s", "stale_if_error": "5m", "max_object_bytes": 1});
+    let policy: Policy = serde_json::from_value(json!({ "cache": whole })).unwrap();
+    assert_eq!(serde_json::to_value(&policy).unwrap()["cache"], whole);
 }
 
 #[test]
@@ -98,6 +110,26 @@ fn what_is_refused_says_why() {
         (
             json!({"name": "a", "routes": vec![json!({}); 65]}),
             "at most 64",
+        ),
+        (
+            json!({"name": "a", "policy": {"cache": {"max_object_bytes": 0}}}),
+            "cache.max_object_bytes",
+        ),
+        (
+            json!({"name": "a", "policy": {"cache": {"max_object_bytes": 67_108_865}}}),
+            "67108864",
+        ),
+        (
+            json!({"name": "a", "policy": {"cache": {"default_ttl": "10ms"}}}),
+            "cache.default_ttl",
+        ),
+        (
+            json!({"name": "a", "policy": {"cache": {"stale_if_error": "25h"}}}),
+            "24h",
+        ),
+        (
+            json!({"name": "a", "policy": {"cache": {"ttl": "1s"}}}),
+            "unknown field `ttl`",
         ),
         (
             json!({"name": "a", "policy": {"balance": "best"}}),
