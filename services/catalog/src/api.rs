@@ -2,6 +2,7 @@
 
 mod calls;
 mod conditional;
+mod console;
 mod documentation;
 mod health;
 mod history;
@@ -49,7 +50,8 @@ pub(crate) struct Api {
 /// Its routes by name.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Endpoint {
-    Information,
+    Front,
+    Console,
     List,
     Read,
     Watch,
@@ -77,7 +79,8 @@ impl Application for Api {
     fn routes() -> Vec<(Method, &'static str, Endpoint)> {
         const INSTANCE: &str = "/services/{id}/instances/{instance}";
         let mut routes = vec![
-            (Method::GET, "/", Endpoint::Information),
+            (Method::GET, "/", Endpoint::Front),
+            (Method::GET, "/console/{file}", Endpoint::Console),
             (Method::GET, "/openapi.json", Endpoint::Openapi),
             (Method::GET, "/docs", Endpoint::Documentation),
             (Method::GET, "/docs/", Endpoint::Documentation),
@@ -105,7 +108,8 @@ impl Application for Api {
 
     async fn respond(&self, call: Call<Endpoint>) -> Answer {
         match call.endpoint {
-            Endpoint::Information => Ok(self.information()),
+            Endpoint::Front => Ok(self.front(&call)),
+            Endpoint::Console => self.console(&call),
             Endpoint::List => self.list(&call),
             Endpoint::Read => self.read(&call),
             Endpoint::Watch => self.watch(&call),

@@ -100,7 +100,7 @@ impl Catalog {
         let [service_api, own_service] = seeds()?;
         let advertised = match config.advertise {
             Some(address) => address,
-            None => presence::address_of(address)?,
+            None => presence::address_of(address, config.database.is_some())?,
         };
         let own = OwnEntry::new(own_service.clone(), advertised)?;
         let source = match config.database {

@@ -19,6 +19,8 @@ pub(crate) struct CatalogMetrics {
     services_count: IntGauge,
     /// Instances by service and status.
     instances: IntGaugeVec,
+    /// Healthy instances that a service declares as its least.
+    min_instances: IntGaugeVec,
     /// Revision of the published snapshot.
     revision: IntGauge,
     /// Open watch streams.
@@ -66,6 +68,13 @@ impl CatalogMetrics {
                 ),
                 // No status is the end of another, so that names cannot make two series one (see RequestMetrics).
                 &["service", "status"],
+            )),
+            min_instances: metrics.register(IntGaugeVec::new(
+                Opts::new(
+                    "service_catalog_min_instances",
+                    "Healthy instances that a service declares as its least",
+                ),
+                &["service"],
             )),
             revision: gauge(
                 "service_catalog_revision",
@@ -120,6 +129,9 @@ impl CatalogMetrics {
     }
 
     pub(crate) fn service(&self, service: &Service) {
+        self.min_instances
+            .with_label_values(&[service.name.as_str()])
+            .set(gauge_value(service.min_instances.into()));
         for status in Status::ALL {
             let count = service
                 .instances
@@ -153,6 +165,7 @@ impl CatalogMetrics {
 
     pub(crate) fn service_removed(&self, name: &ServiceName) {
         self.calls_removed(name);
+        drop(self.min_instances.remove_label_values(&[name.as_str()]));
         for status in Status::ALL {
             // Fails only when the series is not there, which is what is wanted.
             drop(

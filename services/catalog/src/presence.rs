@@ -1,6 +1,11 @@
 //! The catalog's own entry: it is a service like any other, registered with a lease and taken out before it stops.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    sync::Arc,
+    time::Duration,
+};
 
 use catalog_api::{
     Address, Host, InstanceId, InstanceSpec, Invalid, Metadata, ServiceName, ServiceRef,
@@ -33,9 +38,37 @@ pub(crate) struct Presence {
     own: OwnEntry,
 }
 
-/// What is to be advertised when nothing is configured: the bound address, or loopback where that is every address.
-pub(crate) fn address_of(bound: SocketAddr) -> Result<Address, Invalid> {
-    reachable(bound).to_string().parse()
+/// A network that is nowhere (RFC 5737, RFC 3849): the way to it is the way out of this machine.
+const OUTSIDE: (Ipv4Addr, Ipv6Addr) = (
+    Ipv4Addr::new(192, 0, 2, 1),
+    Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1),
+);
+
+/// What is to be advertised when nothing is configured: the bound address. Where that is every address, loopback; but catalogs that
+/// share a database are for others to reach, so theirs is the address from which packets leave this machine.
+pub(crate) fn address_of(bound: SocketAddr, is_shared: bool) -> Result<Address, Invalid> {
+    let outward = if is_shared && bound.ip().is_unspecified() {
+        // Without a way out there is nobody else to reach us.
+        outward_address(bound).ok()
+    } else {
+        None
+    };
+    let address = match outward {
+        Some(ip) => SocketAddr::new(ip, bound.port()),
+        None => reachable(bound),
+    };
+    address.to_string().parse()
+}
+
+/// Connecting a UDP socket sends nothing; it only makes the kernel choose the route, and with it the source address.
+fn outward_address(bound: SocketAddr) -> io::Result<IpAddr> {
+    let socket = UdpSocket::bind((bound.ip(), 0))?;
+    let outside: IpAddr = match bound {
+        SocketAddr::V4(_) => OUTSIDE.0.into(),
+        SocketAddr::V6(_) => OUTSIDE.1.into(),
+    };
+    socket.connect((outside, 9))?;
+    Ok(socket.local_addr()?.ip())
 }
 
 // === impl OwnEntry ===
@@ -146,9 +179,19 @@ mod tests {
             ("[::]:5001", "[::1]:5001"),
             ("10.1.2.3:80", "10.1.2.3:80"),
         ] {
-            let found = address_of(bound.parse().unwrap()).unwrap();
+            let found = address_of(bound.parse().unwrap(), false).unwrap();
             assert_eq!(found.to_string(), address);
         }
+        let chosen = address_of("10.1.2.3:80".parse().unwrap(), true).unwrap();
+        assert_eq!(chosen.to_string(), "10.1.2.3:80");
+        // An address of this machine, and the one for others wherever there is a way to them.
+        let shared = address_of("0.0.0.0:5001".parse().unwrap(), true).unwrap();
+        let Host::Ip(ip) = shared.host() else {
+            panic!("{shared} is no address");
+        };
+        assert!(UdpSocket::bind((*ip, 0)).is_ok(), "{ip}");
+        let has_way_out = outward_address("0.0.0.0:0".parse().unwrap()).is_ok();
+        assert_eq!(ip.is_loopback(), !has_way_out, "{ip}");
         let long = format!("{}.example", "a".repeat(240));
         for host in ["127.0.0.1", "::1", "catalog.internal", &long] {
             assert!(instance_id(host, 65_535).is_ok(), "{host}");

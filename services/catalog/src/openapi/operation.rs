@@ -51,7 +51,8 @@ impl Operation {
             "required": true,
             "content": { "application/json": { "schema": reference(schema), "example": example } },
         });
-        self.problem(413, "The body is longer than 64 KiB")
+        self.problem(408, "The body came too slowly")
+            .problem(413, "The body is longer than 64 KiB")
             .problem(415, "The body is not JSON")
     }
 

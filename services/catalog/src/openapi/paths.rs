@@ -86,6 +86,7 @@ fn create() -> Operation {
             "timeouts": { "connect": "1s", "read": "30s", "total": "60s" },
             "retry": { "attempts": 3, "budget_percent": 20 },
             "call": "open",
+            "cache": { "default_ttl": "10s", "stale_while_revalidate": "30s", "stale_if_error": "5m", "max_object_bytes": 1048576 },
         },
     });
     Operation::new("services", "createService", "A new service")
@@ -298,14 +299,16 @@ fn statistics() -> Operation {
 // === the catalog itself ===
 
 fn information() -> Operation {
-    Operation::new("operation", "information", "What this is").answer(
-        200,
-        "Name, version and where to go on",
-        "Information",
-    )
+    let content = json!({
+        "application/json": { "schema": { "$ref": "#/components/schemas/Information" } },
+        "text/html": { "schema": { "type": "string" } },
+    });
+    Operation::new("operation", "information", "What this is")
+        .describe("A browser (Accept with text/html before JSON) gets the console.")
+        .answer_of(200, "Name, version and where to go on", content)
 }
 
-fn operations() -> [(&'static str, Operation); 7] {
+fn operations() -> [(&'static str, Operation); 8] {
     let plain = json!({ "text/plain": { "schema": { "type": "string" } } });
     let html = json!({ "text/html": { "schema": { "type": "string" } } });
     let json = json!({ "application/json": {} });
@@ -364,7 +367,16 @@ fn operations() -> [(&'static str, Operation); 7] {
             )
             .parameter(path("file", "Name of a file", "index.html"))
             .answer_of(200, "The file", json!({ "*/*": {} }))
+            .problem(400, WRONG)
             .problem(404, "There is no such file"),
+        ),
+        (
+            "/console/{file}",
+            Operation::new("operation", "consoleFile", "What the console consists of")
+                .parameter(path("file", "Name of a file", "console.js"))
+                .answer_of(200, "The file", json!({ "*/*": {} }))
+                .problem(400, WRONG)
+                .problem(404, "There is no such file"),
         ),
     ]
 }

@@ -201,10 +201,20 @@ fn policy() -> Value {
             "attempts": count("In all; 1 = no retry"),
             "budget_percent": count("Retries as a share of requests"),
         })),
+        "protocol": {
+            "type": "string", "enum": ["http1", "h2"],
+            "description": "What the instances speak: HTTP/1.1 (the default, not written out), or HTTP/2 without TLS, which gRPC needs",
+        },
         "call": {
             "type": "string", "enum": ["open", "token", "off"],
             "description": "Who may use /services/call: everyone (the default, not written out), whoever has the token, nobody",
         },
+        "cache": part(json!({
+            "default_ttl": text("How long an answer is fresh that does not say so itself; left out = it is not kept"),
+            "stale_while_revalidate": text("How long after that it may be given while a new one is fetched"),
+            "stale_if_error": text("How long after that it may be given in place of an error"),
+            "max_object_bytes": count("Longest body that is kept"),
+        })),
     }))
 }
 

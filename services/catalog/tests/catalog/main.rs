@@ -3,6 +3,7 @@
 mod backend;
 mod binary;
 mod calls;
+mod console;
 mod drain;
 mod failing_calls;
 mod harness;

@@ -172,13 +172,20 @@ async fn information_and_operations_answer() {
 #[tokio::test]
 async fn metrics_follow_the_content() {
     let catalog = Harness::start().await;
-    catalog.put_service("alpha").await;
+    catalog
+        .put(
+            "/services/alpha",
+            json!({"name": "alpha", "min_instances": 2}),
+        )
+        .await;
     catalog
         .put(
             "/services/alpha/instances/a",
             json!({"address": "127.0.0.1:7001"}),
         )
         .await;
+    let least = r#"service_catalog_min_instances{service="alpha"}"#;
+    assert_eq!(catalog.metric(least).await, Some(2.0));
     let passing = r#"service_catalog_instances{service="alpha",status="passing"}"#;
     assert_eq!(catalog.metric(passing).await, Some(1.0));
     assert_eq!(
@@ -199,6 +206,7 @@ async fn metrics_follow_the_content() {
 
     catalog.delete("/services/alpha").await;
     assert_eq!(catalog.metric(passing).await, None);
+    assert_eq!(catalog.metric(least).await, None);
     assert_eq!(
         catalog.metric("service_catalog_services_count").await,
         Some(2.0)
