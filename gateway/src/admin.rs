@@ -1,5 +1,7 @@
 //! The operators' listener: what is routed where, and how the endpoints are.
 
+mod purge;
+
 use std::{sync::Arc, time::Instant};
 
 use http::{Method, StatusCode};
@@ -13,6 +15,7 @@ use service_kit::{
 };
 
 use crate::{
+    cache::Cache,
     metrics::GatewayMetrics,
     proxy::Exchanges,
     route::{Owner, Route, Target},
@@ -30,6 +33,8 @@ pub struct Admin {
     pub exchanges: Exchanges,
     /// Whether the gateway can serve.
     pub readiness: Readiness,
+    /// Kept answers.
+    pub cache: Option<&'static Cache>,
 }
 
 /// Endpoints of the admin API besides those that every program has.
@@ -39,6 +44,8 @@ pub enum Endpoint {
     Information,
     /// The live table.
     Routes,
+    /// Removes kept answers.
+    Purge,
 }
 
 #[derive(Serialize)]
@@ -90,6 +97,7 @@ impl Application for Admin {
         vec![
             (Method::GET, "/", Endpoint::Information),
             (Method::GET, "/routes", Endpoint::Routes),
+            (Method::POST, "/cache/purge", Endpoint::Purge),
         ]
     }
 
@@ -97,6 +105,7 @@ impl Application for Admin {
         match call.endpoint {
             Endpoint::Information => Ok(body::json(StatusCode::OK, &information())),
             Endpoint::Routes => Ok(self.table()),
+            Endpoint::Purge => purge::respond(self, call).await,
         }
     }
 
@@ -134,7 +143,7 @@ fn information() -> serde_json::Value {
     json!({
         "name": "gateway",
         "version": VERSION,
-        "endpoints": ["/routes", "/health", "/livez", "/readyz?verbose", "/metrics"],
+        "endpoints": ["/routes", "POST /cache/purge", "/health", "/livez", "/readyz?verbose", "/metrics"],
     })
 }
 
@@ -142,6 +151,7 @@ fn route_view(route: &Route) -> RouteView<'_> {
     let (service, answer) = match route.target() {
         Target::Service(service) => (Some(service.as_str()), None),
         Target::Metrics => (None, Some("metrics")),
+        Target::Files(_) => (None, Some("files")),
     };
     RouteView {
         name: route.name(),

@@ -7,6 +7,7 @@ use pingora_error::{Error, ErrorSource, ErrorType};
 use service_kit::problem::Problem;
 
 use crate::{
+    downstream::Malformed,
     metrics::RejectReason,
     route::{MethodSet, PathError},
     upstream::NoEndpoint,
@@ -21,6 +22,33 @@ pub enum GatewayError {
     /// The path cannot be read in one way only.
     #[error("{0}")]
     Path(#[from] PathError),
+    /// The target of the request is too long; with the limit in bytes.
+    #[error("the target of the request has more than {0} bytes")]
+    TargetTooLong(usize),
+    /// The head of the request is too long; with the limit in bytes.
+    #[error("the headers of the request have more than {0} bytes")]
+    HeaderTooLarge(usize),
+    /// The request has too many fields; with the limit.
+    #[error("the request has more than {0} headers")]
+    TooManyFields(usize),
+    /// The head of the request did not come in time.
+    #[error("the headers of the request did not come in time")]
+    HeaderTimeout,
+    /// A version of HTTP that is not spoken here.
+    #[error("this version of HTTP is not spoken here")]
+    Version,
+    /// A transfer coding besides chunked.
+    #[error("no transfer coding but chunked is understood here")]
+    TransferCoding,
+    /// `CONNECT`, which the gateway does not do.
+    #[error("this is no proxy for CONNECT")]
+    ConnectMethod,
+    /// A client did not finish the handshake of TLS.
+    #[error("the handshake of TLS failed")]
+    Handshake,
+    /// The gateway has as many connections as it may.
+    #[error("too many connections are open")]
+    TooManyConnections,
     /// No host and path fit.
     #[error("no route leads to this host and path")]
     NoRoute,
@@ -50,6 +78,15 @@ pub enum GatewayError {
     /// An endpoint closed the connection or sent something that is not HTTP.
     #[error("the endpoint broke off or sent an invalid answer")]
     Upstream,
+    /// The client wants a kept answer or none (RFC 9111 §5.2.1.7).
+    #[error("no answer that could be given is kept, and the request forbids to ask the service")]
+    NotCached,
+    /// No file has this name, or none that is served.
+    #[error("there is no such file")]
+    NoFile,
+    /// The folder of a route is not there.
+    #[error("the folder of this route does not exist")]
+    NoFolder,
     /// The client is gone; nobody can be answered.
     #[error("the client closed the connection")]
     ClientGone,
@@ -64,6 +101,9 @@ pub const CLIENT_CLOSED_REQUEST: u16 = 499;
 /// When to come back after a 503: health checks run every few seconds.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 
+/// Methods that a service may be asked with, for `Allow` where no route has a say.
+pub const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+
 /// Name of this intermediary in `Proxy-Status` (RFC 9209 §2) and `Via` (RFC 9110 §7.6.3).
 pub const INTERMEDIARY: &str = "gateway";
 
@@ -73,6 +113,9 @@ impl GatewayError {
     /// Reads an error that Pingora met on its own.
     pub fn from_pingora(error: &Error) -> Self {
         let upstream = error.esource() == &ErrorSource::Upstream;
+        if let Some(malformed) = malformed_content(error) {
+            return Self::Malformed(malformed.0);
+        }
         match error.etype() {
             ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout => Self::ConnectTimeout,
             ErrorType::ConnectRefused
@@ -95,6 +138,37 @@ impl GatewayError {
         let problem = match self {
             Self::Malformed(_) | Self::Path(_) => {
                 Problem::bad_request(format!("{self}. Send it as RFC 9112 asks."))
+            }
+            Self::TargetTooLong(_) => Problem::new(
+                StatusCode::URI_TOO_LONG,
+                "uri-too-long",
+                "The target of the request is too long",
+            )
+            .detail(format!("{self}. Send a shorter one, or content.")),
+            Self::HeaderTooLarge(_) | Self::TooManyFields(_) => Problem::new(
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "header-too-large",
+                "The headers of the request are too large",
+            )
+            .detail(format!(
+                "{self}. Send fewer or shorter ones; cookies are mostly the cause."
+            )),
+            Self::HeaderTimeout => Problem::request_timeout(format!("{self}. Try again.")),
+            Self::Version => Problem::new(
+                StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+                "version-not-supported",
+                "The version of HTTP is not supported",
+            )
+            .detail(format!("{self}. Use HTTP/1.1.")),
+            Self::TransferCoding => Problem::new(
+                StatusCode::NOT_IMPLEMENTED,
+                "not-implemented",
+                "This is not implemented",
+            )
+            .detail(format!("{self}. Send the content without it.")),
+            Self::ConnectMethod => Problem::method_not_allowed(METHODS),
+            Self::TooManyConnections => {
+                Problem::unavailable(format!("{self}. Try again shortly."), RETRY_AFTER)
             }
             Self::NoRoute => Problem::not_found(format!(
                 "{self}. The routes are listed by GET /routes on the admin listener."
@@ -119,7 +193,19 @@ impl GatewayError {
                 "Gateway timeout",
                 self,
             ),
-            Self::ClientGone => return None,
+            Self::ClientGone | Self::Handshake => return None,
+            Self::NoFile => Problem::not_found(format!(
+                "{self}. Check the path, upper and lower case count."
+            )),
+            Self::NoFolder => Problem::not_found(format!(
+                "{self}. Make it, or name another one in GATEWAY_STATIC_DIR or in the route's files."
+            )),
+            Self::NotCached => Problem::new(
+                StatusCode::GATEWAY_TIMEOUT,
+                "not-cached",
+                "Not in the cache",
+            )
+            .detail(format!("{self}. Leave out only-if-cached.")),
             Self::Internal => Problem::internal(),
         };
         Some(
@@ -133,15 +219,24 @@ impl GatewayError {
     /// Label of `gateway_rejected_total`.
     pub fn reason(&self) -> RejectReason {
         RejectReason(match self {
-            Self::Malformed(_) | Self::Path(_) => "malformed",
+            Self::Malformed(_) | Self::Path(_) | Self::TransferCoding => "malformed",
+            Self::TargetTooLong(_) => "uri_too_long",
+            Self::HeaderTooLarge(_) | Self::TooManyFields(_) => "header_too_large",
+            Self::HeaderTimeout => "header_timeout",
+            Self::Version => "version_not_supported",
+            Self::Handshake => "tls_handshake",
+            Self::TooManyConnections => "connections",
             Self::NoRoute => "no_route",
-            Self::MethodNotAllowed(_) => "method_not_allowed",
+            Self::MethodNotAllowed(_) | Self::ConnectMethod => "method_not_allowed",
             Self::NoEndpoint { .. } => "no_endpoint",
             Self::Connect => "connect_failed",
             Self::ConnectTimeout => "connect_timeout",
             Self::UpstreamTimeout => "upstream_timeout",
             Self::DeadlineExceeded => "deadline_exceeded",
             Self::Upstream => "upstream_failed",
+            Self::NoFile => "no_file",
+            Self::NoFolder => "no_folder",
+            Self::NotCached => "not_cached",
             Self::ClientGone => "client_gone",
             Self::Internal => "internal",
         })
@@ -155,16 +250,38 @@ impl GatewayError {
     /// Error type of RFC 9209 §2.3.
     fn proxy_status(&self) -> &'static str {
         match self {
-            Self::Malformed(_) | Self::Path(_) | Self::NoRoute | Self::MethodNotAllowed(_) => {
-                "http_request_error"
-            }
+            Self::Malformed(_)
+            | Self::Path(_)
+            | Self::TargetTooLong(_)
+            | Self::HeaderTooLarge(_)
+            | Self::TooManyFields(_)
+            | Self::HeaderTimeout
+            | Self::Version
+            | Self::TransferCoding
+            | Self::ConnectMethod
+            | Self::NoRoute
+            | Self::MethodNotAllowed(_) => "http_request_error",
             Self::NoEndpoint { .. } => "destination_unavailable",
             Self::Connect => "connection_refused",
             Self::ConnectTimeout => "connection_timeout",
             Self::UpstreamTimeout | Self::DeadlineExceeded => "http_response_timeout",
             Self::Upstream => "http_response_incomplete",
-            Self::ClientGone | Self::Internal => "proxy_internal_error",
+            Self::Handshake => "tls_protocol_error",
+            Self::ClientGone | Self::Internal | Self::TooManyConnections => "proxy_internal_error",
+            Self::NotCached => "http_request_denied",
+            Self::NoFile | Self::NoFolder => "http_request_error",
         }
+    }
+}
+
+/// What the client's stream found wrong with the framing of a request's content.
+fn malformed_content(error: &Error) -> Option<Malformed> {
+    let mut cause = error.cause.as_deref()?;
+    loop {
+        if let Some(error) = cause.downcast_ref::<std::io::Error>() {
+            return error.get_ref()?.downcast_ref().copied();
+        }
+        cause = cause.downcast_ref::<Box<Error>>()?.cause.as_deref()?;
     }
 }
 

@@ -1,6 +1,7 @@
 //! An API gateway on Pingora that knows its backends from a service catalog.
 //!
-//! The journey of a request: [`proxy`] takes it phase by phase → `admission` reads host and path, loads the current
+//! The journey of a request: `downstream` accepts the connection and lets one well-formed request at a time through →
+//! [`proxy`] takes it phase by phase → `admission` reads host and path, loads the current
 //! [`snapshot`] once and finds the [`route`] and the pool → the [`upstream`] pool picks a healthy endpoint → Pingora proxies → one
 //! log event, [`metrics`].
 //!
@@ -11,15 +12,21 @@
 
 pub mod admin;
 pub mod app;
+pub mod cache;
 pub mod catalog;
 pub mod config;
+mod downstream;
 pub mod error;
+pub mod files;
 pub mod metrics;
 pub mod proxy;
 pub mod route;
 pub mod snapshot;
+pub mod tls;
+pub mod upgrade;
 pub mod upstream;
 
 pub use app::{Drained, Gateway, Listeners, StartError};
 pub use config::{Config, PROGRAM, SETTINGS};
+pub use downstream::Limits;
 pub use snapshot::FileRoute;

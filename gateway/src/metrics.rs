@@ -1,5 +1,6 @@
 //! What the gateway counts. Handles per route and service are resolved when a snapshot is built, so a request only adds.
 
+mod cache;
 mod live;
 mod route;
 mod service;
@@ -13,10 +14,12 @@ use std::{
 use catalog_api::ServiceName;
 use parking_lot::Mutex;
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts,
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
 };
 use service_kit::metrics::Metrics;
 
+pub(crate) use cache::export as export_cache;
+pub use cache::{CacheRequests, CacheResult};
 pub use live::LiveCollector;
 pub use route::RouteMetrics;
 pub use service::ServiceMetrics;
@@ -40,10 +43,14 @@ pub struct GatewayMetrics {
     retries: IntCounterVec,
     ejections: IntCounterVec,
     rejected: IntCounterVec,
+    client_connections: IntGauge,
+    certificate_expiry: IntGaugeVec,
+    certificates_rejected: IntCounter,
     overhead: Histogram,
     config_rejected: IntCounter,
     config_apply: Histogram,
     catalog_connected: IntGauge,
+    cache: CacheRequests,
     routes: Mutex<HashMap<Arc<str>, Weak<RouteMetrics>>>,
     services: Mutex<HashMap<ServiceName, Weak<ServiceMetrics>>>,
 }
@@ -51,6 +58,16 @@ pub struct GatewayMetrics {
 /// Why a request was answered by the gateway with an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RejectReason(pub &'static str);
+
+/// An open connection of a client.
+#[derive(Debug)]
+pub struct OpenConnection(IntGauge);
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
 
 fn counters(metrics: &Metrics, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
     metrics.register(IntCounterVec::new(Opts::new(name, help), labels))
@@ -118,6 +135,21 @@ impl GatewayMetrics {
                 "Requests the gateway answered with an error of its own, by reason",
                 &["reason"],
             ),
+            client_connections: metrics.register(IntGauge::new(
+                "gateway_client_connections",
+                "Open connections of clients",
+            )),
+            certificate_expiry: metrics.register(IntGaugeVec::new(
+                Opts::new(
+                    "gateway_tls_certificate_expiry_seconds",
+                    "When a certificate ends, in seconds since 1970",
+                ),
+                &["certificate"],
+            )),
+            certificates_rejected: metrics.register(IntCounter::new(
+                "gateway_tls_certificates_rejected_total",
+                "Changed certificates that could not be used; the old ones went on",
+            )),
             overhead: histogram(
                 &metrics,
                 "gateway_overhead_seconds",
@@ -136,6 +168,7 @@ impl GatewayMetrics {
                 "gateway_catalog_connected",
                 "1 while a watch stream of the catalog is open",
             )),
+            cache: CacheRequests::new(&metrics),
             routes: Mutex::default(),
             services: Mutex::default(),
             exported: metrics,
@@ -184,9 +217,35 @@ impl GatewayMetrics {
         self.rejected.with_label_values(&[reason.0]).inc();
     }
 
+    /// Counts an open connection of a client, until it is dropped.
+    pub fn connection_opened(&self) -> OpenConnection {
+        self.client_connections.inc();
+        OpenConnection(self.client_connections.clone())
+    }
+
+    /// The certificates of now, by name, and when they end in seconds since 1970.
+    pub fn certificates(&self, expiries: &[(String, i64)]) {
+        self.certificate_expiry.reset();
+        for (name, expires) in expiries {
+            self.certificate_expiry
+                .with_label_values(&[name.as_str()])
+                .set(*expires);
+        }
+    }
+
+    /// A changed certificate could not be used.
+    pub fn certificate_rejected(&self) {
+        self.certificates_rejected.inc();
+    }
+
     /// Time a request spent before its endpoint was chosen.
     pub fn overhead(&self, spent: Duration) {
         self.overhead.observe(spent.as_secs_f64());
+    }
+
+    /// Requests to services that are cached.
+    pub fn cache(&self) -> &CacheRequests {
+        &self.cache
     }
 
     /// A catalog entry was refused.

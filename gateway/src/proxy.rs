@@ -2,11 +2,19 @@
 
 mod access_log;
 mod admission;
+mod cache_status;
+mod caching;
 mod context;
 mod drain;
+mod entrance;
 mod forward;
+mod grpc;
+mod network;
+mod origin;
+mod redirect;
 mod respond;
 mod retry;
+mod static_files;
 
 use std::{
     sync::Arc,
@@ -15,13 +23,19 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use http::Version;
+use pingora_cache::{
+    CacheKey, CacheMeta, CachePhase, ForcedFreshness, HitHandler, RespCacheable, key::HashBinary,
+};
 use pingora_core::{protocols::Digest, upstreams::peer::HttpPeer};
 use pingora_error::{Error, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
-use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
+use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, RangeType, Session};
 
 use crate::{
+    cache::{Cache, variance},
     error::GatewayError,
+    files::Files,
     metrics::{GatewayMetrics, RouteMetrics},
     route::Target,
     snapshot::Live,
@@ -30,9 +44,11 @@ use crate::{
 
 pub use context::Context;
 pub use drain::Exchanges;
+pub use entrance::{Entrance, Entrances};
+pub use network::{Network, NetworkError};
+pub use origin::Origin;
+pub use redirect::Redirect;
 
-/// Idle time after which a client's connection is closed. Pingora's default is never.
-const CLIENT_IDLE_TIMEOUT_SECONDS: u64 = 75;
 /// Longest wait for a client's next bytes, and for it to take ours.
 const CLIENT_IO_TIMEOUT: Duration = Duration::from_secs(30);
 /// The same for a tunnel (WebSocket), which may be silent for long.
@@ -40,6 +56,14 @@ const TUNNEL_IDLE_TIMEOUT: Duration = Duration::from_secs(3600);
 
 /// What all requests share.
 pub struct GatewayProxy {
+    /// How the requests of each listener find their route.
+    pub entrances: Entrances,
+    /// Peers that are believed about who is behind them.
+    pub trusted_proxies: Vec<Network>,
+    /// Sends requests without TLS to the listener that has it.
+    pub redirect: Option<Redirect>,
+    /// Longest target of a request in bytes; HTTP/1 has its own check of the head.
+    pub target_bytes_max: usize,
     /// The current view.
     pub live: Arc<Live>,
     /// Counters.
@@ -50,6 +74,10 @@ pub struct GatewayProxy {
     pub unmatched: Arc<RouteMetrics>,
     /// Requests under way, for the drain.
     pub exchanges: Exchanges,
+    /// Serves folders.
+    pub files: Arc<Files>,
+    /// Kept answers; none when nothing is kept.
+    pub cache: Option<&'static Cache>,
     /// Whether answers carry `x-config-revision`.
     pub expose_revision: bool,
 }
@@ -63,33 +91,102 @@ impl ProxyHttp for GatewayProxy {
     }
 
     async fn early_request_filter(&self, session: &mut Session, _ctx: &mut Context) -> Result<()> {
-        // None is how Pingora keeps a doubtful connection from being used again; it must stay None.
-        if session.get_keepalive().is_some() {
-            session.set_keepalive(Some(CLIENT_IDLE_TIMEOUT_SECONDS));
-        }
-        session.set_pipelining_enabled(true);
+        // RFC 9110 §15.2: an old client does not know interim answers.
+        let is_old = session.req_header().version < Version::HTTP_11;
+        session.set_ignore_info_resp(is_old);
         session.set_read_timeout(Some(CLIENT_IO_TIMEOUT));
         session.set_write_timeout(Some(CLIENT_IO_TIMEOUT));
         Ok(())
     }
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
-        if let Err(error) = admission::admit(session, &self.live, ctx) {
+        ctx.origin = Origin::read(
+            session
+                .client_addr()
+                .and_then(|address| address.as_inet())
+                .copied(),
+            session
+                .digest()
+                .is_some_and(|digest| digest.ssl_digest.is_some()),
+            &session.req_header().headers,
+            &self.trusted_proxies,
+        );
+        if session.req_header().raw_path().len() > self.target_bytes_max {
+            let error = GatewayError::TargetTooLong(self.target_bytes_max);
+            respond::refuse(session, ctx, error).await?;
+            return Ok(true);
+        }
+        if let Some(redirect) = &self.redirect
+            && redirect.applies(session.server_addr(), &ctx.origin)
+        {
+            respond::to_https(session, ctx, redirect).await?;
+            return Ok(true);
+        }
+        if admission::asks_about_the_gateway(session.req_header()) {
+            respond::options(session, ctx).await?;
+            return Ok(true);
+        }
+        let entrance = self.entrances.of(session.server_addr());
+        if let Err(error) = admission::admit(session, &self.live, entrance, ctx) {
             respond::refuse(session, ctx, error).await?;
             return Ok(true);
         }
         if ctx.upgrade {
             session.set_read_timeout(Some(TUNNEL_IDLE_TIMEOUT));
+            // What follows on the connection is the tunnel's, also when the service refuses it.
+            session.set_keepalive(None);
         }
-        if ctx
-            .route
-            .as_ref()
-            .is_some_and(|route| *route.target() == Target::Metrics)
-        {
-            respond::metrics(session, ctx, &self.metrics).await?;
-            return Ok(true);
+        match ctx.route.as_ref().map(|route| route.target().clone()) {
+            Some(Target::Metrics) => respond::metrics(session, ctx, &self.metrics).await?,
+            Some(Target::Files(folder)) => {
+                static_files::answer(session, ctx, &self.files, &folder).await?;
+            }
+            Some(Target::Service(_)) | None => return Ok(false),
         }
-        Ok(false)
+        Ok(true)
+    }
+
+    fn request_cache_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<()> {
+        if let Some(cache) = self.cache {
+            caching::enable(session, ctx, cache);
+        }
+        Ok(())
+    }
+
+    fn cache_key_callback(&self, session: &Session, ctx: &mut Context) -> Result<CacheKey> {
+        caching::key(session, ctx, self.cache)
+    }
+
+    fn cache_vary_filter(
+        &self,
+        meta: &CacheMeta,
+        _ctx: &mut Context,
+        request: &RequestHeader,
+    ) -> Option<HashBinary> {
+        variance(meta.headers(), &request.headers)
+    }
+
+    async fn cache_hit_filter(
+        &self,
+        _session: &mut Session,
+        meta: &CacheMeta,
+        _hit: &mut HitHandler,
+        _is_fresh: bool,
+        ctx: &mut Context,
+    ) -> Result<Option<ForcedFreshness>> {
+        Ok(caching::wants_validation(ctx, meta))
+    }
+
+    async fn proxy_upstream_filter(
+        &self,
+        session: &mut Session,
+        ctx: &mut Context,
+    ) -> Result<bool> {
+        if let Err(error) = caching::may_ask_service(ctx) {
+            respond::refuse(session, ctx, error).await?;
+            return Ok(false);
+        }
+        Ok(true)
     }
 
     async fn upstream_peer(
@@ -141,7 +238,45 @@ impl ProxyHttp for GatewayProxy {
         upstream: &mut RequestHeader,
         ctx: &mut Context,
     ) -> Result<()> {
+        caching::asking(ctx);
         forward::prepare_request(session, upstream, ctx)
+    }
+
+    async fn upstream_response_filter(
+        &self,
+        _session: &mut Session,
+        response: &mut ResponseHeader,
+        ctx: &mut Context,
+    ) -> Result<()> {
+        caching::answered(ctx, response);
+        Ok(())
+    }
+
+    fn response_cache_filter(
+        &self,
+        session: &Session,
+        response: &ResponseHeader,
+        ctx: &mut Context,
+    ) -> Result<RespCacheable> {
+        caching::assess_answer(session, response, ctx)
+    }
+
+    fn range_header_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        _ctx: &mut Context,
+    ) -> RangeType {
+        caching::ranges(session, response)
+    }
+
+    fn should_serve_stale(
+        &self,
+        _session: &mut Session,
+        ctx: &mut Context,
+        error: Option<&Error>,
+    ) -> bool {
+        caching::serves_stale(ctx, error)
     }
 
     fn error_while_proxy(
@@ -154,6 +289,9 @@ impl ProxyHttp for GatewayProxy {
     ) -> Box<Error> {
         let again =
             retry::after_exchange_failure(session, ctx, &error, client_reused, &self.checker);
+        if again {
+            caching::give_up_fill(session);
+        }
         error.set_retry(again);
         error
     }
@@ -167,19 +305,27 @@ impl ProxyHttp for GatewayProxy {
         if session.is_process_shutting_down() {
             session.set_keepalive(None);
         }
-        if let Some(attempt) = &ctx.attempt {
+        if let Some(attempt) = &ctx.attempt
+            && session.cache.phase() != CachePhase::Stale
+        {
             attempt.answered(response.status);
         }
-        forward::prepare_response(response, ctx, self.expose_revision)
+        if forward::is_stream(response) {
+            // It ends when it ends; silence is still limited by the read timeout.
+            ctx.deadline = None;
+        }
+        forward::prepare_response(response, ctx, self.expose_revision)?;
+        caching::answering(session, response, ctx, self.cache)
     }
 
     fn response_body_filter(
         &self,
-        _session: &mut Session,
-        _body: &mut Option<Bytes>,
+        session: &mut Session,
+        body: &mut Option<Bytes>,
         _end_of_stream: bool,
         ctx: &mut Context,
     ) -> Result<Option<Duration>> {
+        caching::passing(session, ctx, body.as_ref().map_or(0, Bytes::len));
         if ctx
             .deadline
             .is_some_and(|deadline| Instant::now() > deadline)

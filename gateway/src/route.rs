@@ -9,7 +9,7 @@ mod path;
 mod precedence;
 mod table;
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use catalog_api::{HostPattern, PathPrefix, RouteSpec, ServiceId, ServiceName};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
@@ -43,6 +43,8 @@ pub enum Target {
     Service(ServiceName),
     /// The gateway's own metrics.
     Metrics,
+    /// Files of a folder.
+    Files(Arc<Path>),
 }
 
 /// Who declared a route. The operator's file comes before every service, so that no service can take over its paths.
@@ -166,6 +168,12 @@ impl Route {
             Some(rest) if !rest.is_empty() => rest,
             _ => "/",
         }
+    }
+
+    /// The path below the prefix, whether it is stripped or not; empty for the prefix without its slash.
+    pub fn below_prefix<'a>(&self, path: &'a str) -> &'a str {
+        path.get(self.prefix.as_str().len() - 1..)
+            .unwrap_or_default()
     }
 
     fn headers_match(&self, headers: &HeaderMap) -> bool {

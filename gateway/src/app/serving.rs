@@ -1,33 +1,28 @@
 //! Sockets and who answers on them.
 
-use std::{io, net::SocketAddr, os::fd::IntoRawFd, sync::Arc};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use parking_lot::Mutex;
-use pingora_core::{
-    apps::HttpServerOptions,
-    listeners::{L4BufferSettings, ListenerConfig},
-    server::{Fds, ListenFds, configuration::ServerConf},
-    services::{Service as _, listening},
-};
-use pingora_proxy::{HttpProxy, ProxyServiceBuilder};
+use pingora_core::server::configuration::ServerConf;
+use pingora_proxy::http_proxy;
 use service_kit::{
     http::{Limits, Operations, Service, serve},
     metrics::RequestMetrics,
     shutdown::{self, ShutdownTrigger},
 };
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::task::JoinHandle;
 
-use crate::{admin::Admin, proxy::GatewayProxy};
+use crate::{
+    admin::Admin,
+    config::Config,
+    downstream::{Front, Speaks, Stage},
+    proxy::GatewayProxy,
+    tls,
+};
 
 /// Connections to endpoints kept open for reuse, over all endpoints. A pool below the concurrency doubles the CPU per request.
 const UPSTREAM_POOL_MAX: usize = 1024;
 /// Attempts that Pingora allows; ours, by policy, are never more.
 const ATTEMPTS_MAX: usize = 11;
-/// Buffers of a client's connection, in bytes. 16 KiB take a 10 KiB body in one system call; Pingora's default keeps 64 KiB.
-const CLIENT_BUFFER_BYTES: usize = 16 << 10;
-/// Requests on one connection before it is closed, so that its memory is freed now and then.
-const REQUESTS_PER_CONNECTION_MAX: u32 = 100_000;
-
 /// A part that serves a socket.
 pub(super) struct Serving {
     pub(super) address: SocketAddr,
@@ -46,52 +41,77 @@ impl Serving {
     }
 }
 
-/// Serves clients by Pingora on a socket that is already bound.
-pub(super) fn clients(proxy: GatewayProxy, socket: std::net::TcpListener) -> io::Result<Serving> {
-    socket.set_nonblocking(true)?;
-    let address = socket.local_addr()?;
-    // Pingora finds the socket by this text.
-    let key = address.to_string();
-    let sockets: ListenFds = Arc::new(Mutex::new(Fds::new()));
-    sockets.lock().add(key.clone(), socket.into_raw_fd());
+/// Sockets for clients, by what is spoken on them.
+pub(super) struct ClientSockets {
+    pub(super) plain: std::net::TcpListener,
+    pub(super) tls: Option<std::net::TcpListener>,
+    pub(super) h2c: Option<std::net::TcpListener>,
+    pub(super) of_services: Vec<std::net::TcpListener>,
+}
 
-    let conf = Arc::new(ServerConf {
-        upstream_keepalive_pool_size: UPSTREAM_POOL_MAX,
-        max_retries: ATTEMPTS_MAX,
-        ..ServerConf::default()
-    });
-    let mut options = HttpServerOptions::default();
-    options.keepalive_request_limit = Some(REQUESTS_PER_CONNECTION_MAX);
-    let mut service: listening::Service<HttpProxy<GatewayProxy>> =
-        ProxyServiceBuilder::new(&conf, proxy)
-            .name("gateway")
-            .server_options(options)
-            .build();
-    service.add_listener(ListenerConfig::tcp(key).l4_buffer(L4BufferSettings::new(
-        CLIENT_BUFFER_BYTES,
-        CLIENT_BUFFER_BYTES,
-    )));
+/// The listeners of clients.
+pub(super) struct Clients {
+    pub(super) address: SocketAddr,
+    front: Arc<Front>,
+    accepting: Vec<JoinHandle<()>>,
+}
 
-    let (stop, stopping) = shutdown::channel();
-    let (told, pingora_stopping) = watch::channel(false);
-    let task = tokio::spawn(async move {
-        let serving = service.start_service(Some(sockets), pingora_stopping, 1);
-        let telling = async {
-            stopping.requested().await;
-            // Pingora has gone by itself when nobody listens.
-            let _ = told.send(true);
-            std::future::pending::<()>().await;
-        };
-        tokio::select! {
-            () = serving => {}
-            () = telling => {}
+// === impl Clients ===
+
+impl Clients {
+    /// Serves clients on sockets that are already bound.
+    pub(super) fn start(
+        proxy: GatewayProxy,
+        config: &Config,
+        sockets: ClientSockets,
+    ) -> io::Result<Self> {
+        let conf = Arc::new(ServerConf {
+            upstream_keepalive_pool_size: UPSTREAM_POOL_MAX,
+            max_retries: ATTEMPTS_MAX,
+            ..ServerConf::default()
+        });
+        let metrics = Arc::clone(&proxy.metrics);
+        let unmatched = Arc::clone(&proxy.unmatched);
+        let front = Front::new(http_proxy(&conf, proxy), config.limits, metrics, unmatched);
+        let (address, accepting) = front.listen(sockets.plain, Speaks::Http1)?;
+        let mut accepting = vec![accepting];
+        for socket in sockets.of_services {
+            accepting.push(front.listen(socket, Speaks::Http1)?.1);
         }
-    });
-    Ok(Serving {
-        address,
-        stop,
-        task,
-    })
+        if let Some(socket) = sockets.h2c {
+            accepting.push(front.listen(socket, Speaks::Http2)?.1);
+        }
+        if let (Some(socket), Some(config)) = (sockets.tls, &config.tls) {
+            let acceptor =
+                tls::acceptor(Arc::clone(&config.certificates)).map_err(io::Error::other)?;
+            accepting.push(front.listen(socket, Speaks::Tls(acceptor))?.1);
+        }
+        Ok(Self {
+            address,
+            front,
+            accepting,
+        })
+    }
+
+    /// Stops accepting, and waits until every connection has ended by itself, `limit` at most.
+    pub(super) async fn hand_over(self, limit: Duration) {
+        self.front.enter(Stage::HandingOver).await;
+        for accepting in self.accepting {
+            // A panic inside has been logged by the panic hook.
+            let _ = accepting.await;
+        }
+        self.front.closed(limit).await;
+        self.front.enter(Stage::Draining).await;
+    }
+
+    /// Stops accepting and closes what is idle. Requests under way go on.
+    pub(super) async fn stop(self) {
+        self.front.enter(Stage::Draining).await;
+        for accepting in self.accepting {
+            // A panic inside has been logged by the panic hook.
+            let _ = accepting.await;
+        }
+    }
 }
 
 /// Serves operators.

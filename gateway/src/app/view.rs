@@ -1,6 +1,6 @@
 //! The gateway's view of the catalog: what feeds it, what builds it, what keeps a copy of it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use service_kit::{
     VERSION,
@@ -11,19 +11,25 @@ use service_kit::{
 use tokio::{
     sync::{mpsc, watch},
     task::JoinHandle,
+    time,
 };
 
 use super::StartError;
 use crate::{
+    cache::Cache,
     catalog::Watcher,
     config::Config,
-    metrics::{GatewayMetrics, LiveCollector},
+    metrics::{GatewayMetrics, LiveCollector, export_cache},
     snapshot::{
         Applier, DiskCopy, DiskError, HostAddresses, Live, Materials, Resolver, Snapshot,
         UPDATES_MAX, Update,
     },
-    upstream::{AliasKey, Endpoints, HealthChecker},
+    tls::{self, Certificates},
+    upstream::{AliasKey, Endpoints, Health, HealthChecker, Member},
 };
+
+/// How often it is looked whether the view has settled.
+const SETTLE_POLL: Duration = Duration::from_millis(10);
 
 /// The running parts, and what requests and operators need of them.
 pub(super) struct View {
@@ -40,7 +46,11 @@ pub(super) struct View {
 
 impl View {
     /// Starts from the copy on disk when there is one, and follows the catalog until shutdown.
-    pub(super) async fn start(config: &Config, shutdown: Shutdown) -> Result<Self, StartError> {
+    pub(super) async fn start(
+        config: &Config,
+        cache: Option<&'static Cache>,
+        shutdown: Shutdown,
+    ) -> Result<Self, StartError> {
         let unusable = |source| StartError::DataDir {
             path: config.data_dir.clone(),
             source,
@@ -59,6 +69,10 @@ impl View {
 
         let (updates, queue) = mpsc::channel(UPDATES_MAX);
         let (copies, snapshots) = watch::channel(Arc::new(Snapshot::default()));
+        if let Some(cache) = cache {
+            export_cache(cache, metrics.exported());
+            tokio::spawn(cache.follow(snapshots.clone()));
+        }
         let mut applier = Applier::new(
             Arc::clone(&live),
             Materials {
@@ -92,6 +106,44 @@ impl View {
             stop_copying,
             copying: tokio::spawn(copy.keep(snapshots, copying_stops)),
         })
+    }
+
+    /// Keeps the certificates as they are on the disk until shutdown. Whoever sends into the channel has them read at once.
+    pub(super) fn watch_certificates(
+        &self,
+        certificates: Arc<Certificates>,
+        shutdown: Shutdown,
+    ) -> mpsc::Sender<()> {
+        let (ask, asked) = mpsc::channel(1);
+        let condition = self.readiness.detail("certificates");
+        tokio::spawn(tls::watch(
+            certificates,
+            Arc::clone(&self.metrics),
+            condition,
+            asked,
+            shutdown,
+        ));
+        ask
+    }
+
+    /// Waits until it is as good as that of a gateway that has run for long: it has heard from the catalog, and every endpoint has
+    /// been checked once. `limit` at most: the catalog may be down.
+    pub(super) async fn settled(&self, limit: Duration) {
+        let is_settled = || {
+            let unknown = |member: &Member| member.endpoint.health() == Health::Unknown;
+            let snapshot = self.live.load();
+            let mut pools = snapshot.pools();
+            self.metrics.is_catalog_connected()
+                && !pools.any(|pool| pool.members().iter().any(unknown))
+        };
+        let waiting = async {
+            while !is_settled() {
+                time::sleep(SETTLE_POLL).await;
+            }
+        };
+        if time::timeout(limit, waiting).await.is_err() {
+            tracing::warn!("taking over without the catalog or before every endpoint was checked");
+        }
     }
 
     /// Writes what has not been written yet.

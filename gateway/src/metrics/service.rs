@@ -25,6 +25,8 @@ pub struct ServiceMetrics {
 impl ServiceMetrics {
     pub(super) fn new(metrics: &Arc<GatewayMetrics>, name: ServiceName) -> Self {
         let label = name.as_str();
+        // Counted elsewhere; rates need the series before its first event.
+        metrics.ejections.with_label_values(&[label]);
         Self {
             duration: metrics.upstream_duration.with_label_values(&[label]),
             fresh: metrics.connections.with_label_values(&[label, "false"]),

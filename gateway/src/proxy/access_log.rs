@@ -5,8 +5,11 @@ use pingora_error::Error;
 use pingora_proxy::Session;
 use service_kit::http::milliseconds;
 
-use super::{Context, GatewayProxy};
-use crate::error::{CLIENT_CLOSED_REQUEST, GatewayError};
+use super::{Context, GatewayProxy, cache_status};
+use crate::{
+    error::{CLIENT_CLOSED_REQUEST, GatewayError},
+    metrics::CacheResult,
+};
 
 /// Accounts for a finished request.
 pub(super) fn finish(
@@ -24,9 +27,20 @@ pub(super) fn finish(
         (None, _) => CLIENT_CLOSED_REQUEST,
     };
     let route = ctx.route.as_deref();
-    let counters = route.map_or(&*proxy.unmatched, |route| route.metrics());
     let request = session.req_header();
-    counters.observe(&request.method, status, took);
+    let cached = ctx.cache.as_ref().map(|caching| {
+        let result = caching.result;
+        result.unwrap_or_else(|| cache_status::unanswered(&session.cache))
+    });
+    // Nobody asked for the renewal of a stale object.
+    let is_of_client = session.subrequest_ctx.is_none();
+    if is_of_client {
+        let counters = route.map_or(&*proxy.unmatched, |route| route.metrics());
+        counters.observe(&request.method, status, took);
+        if let Some(result) = cached {
+            proxy.metrics.cache().count(result);
+        }
+    }
     if let Some(rejected) = &ctx.rejected {
         proxy.metrics.rejected(rejected.reason());
     }
@@ -34,7 +48,7 @@ pub(super) fn finish(
     if let (Some(attempt), Some(pool)) = (&attempt, &ctx.pool) {
         pool.metrics().exchanged(attempt.started.elapsed());
     }
-    if !tracing::enabled!(target: "access", tracing::Level::INFO) {
+    if !is_of_client || !tracing::enabled!(target: "access", tracing::Level::INFO) {
         return;
     }
     tracing::event!(
@@ -49,12 +63,13 @@ pub(super) fn finish(
         http.bytes_sent = session.body_bytes_sent(),
         service = ctx.pool.as_ref().map(|pool| pool.service().as_str()),
         endpoint = attempt.map(|attempt| tracing::field::display(attempt.in_flight.endpoint().address())),
+        cache = cached.map(CacheResult::as_str),
         retries = ctx.attempts.saturating_sub(1),
         duration_ms = milliseconds(took),
         reason = ctx.rejected.as_ref().map(|error: &GatewayError| error.reason().0),
         cut = error.is_some() && written.is_some(),
         request.id = ctx.request_id.as_ref().map(|id| id.as_str()),
-        client.address = session.client_addr().map(tracing::field::display),
+        client.address = ctx.origin.client.map(tracing::field::display),
         "request"
     );
 }

@@ -7,7 +7,7 @@ use catalog_api::Revision;
 use http::StatusCode;
 use service_kit::http::RequestId;
 
-use super::drain::Exchange;
+use super::{Origin, caching::Caching, drain::Exchange};
 use crate::{
     error::GatewayError,
     route::Route,
@@ -18,6 +18,8 @@ use crate::{
 pub struct Context {
     /// When the header had been read.
     pub started: Instant,
+    /// Who sends it.
+    pub origin: Origin,
     /// Identity in logs, problems and towards the service.
     pub request_id: Option<RequestId>,
     /// The route taken.
@@ -28,6 +30,8 @@ pub struct Context {
     pub affinity: Affinity,
     /// Path and query for the service, when they differ from the client's.
     pub upstream_target: Option<String>,
+    /// The request as the cache sees it; none when the service is not cached.
+    pub cache: Option<Box<Caching>>,
     /// Revision of the snapshot that decided.
     pub revision: Revision,
     /// The endpoint that has the request now.
@@ -84,11 +88,13 @@ impl Context {
     pub(super) fn new(exchange: Exchange) -> Self {
         Self {
             started: Instant::now(),
+            origin: Origin::default(),
             request_id: None,
             route: None,
             pool: None,
             affinity: Affinity::default(),
             upstream_target: None,
+            cache: None,
             revision: Revision::default(),
             attempt: None,
             attempts: 0,

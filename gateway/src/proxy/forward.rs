@@ -1,28 +1,24 @@
 //! What the gateway adds to messages that pass through it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use http::{HeaderName, HeaderValue, StatusCode, Uri, header};
 use pingora_error::{OrErr, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
 
-use super::Context;
+use super::{Context, grpc};
 use crate::error::INTERMEDIARY;
 
 /// Sets target and forwarded fields of the request for the service.
 ///
-/// The gateway is the first hop: whatever a client claims in `X-Forwarded-*` or `Forwarded` (RFC 7239) is replaced by what the
-/// gateway itself has seen.
+/// Whatever a client claims in `X-Forwarded-*` or `Forwarded` (RFC 7239) is replaced by what the gateway itself has seen. What a
+/// trusted proxy says is kept, and the gateway adds itself.
 pub(super) fn prepare_request(
     session: &Session,
     upstream: &mut RequestHeader,
     ctx: &Context,
 ) -> Result<()> {
-    let client = session
-        .client_addr()
-        .and_then(|address| address.as_inet())
-        .copied();
     let received = session.req_header();
     let host = match received.uri.authority() {
         Some(authority) => HeaderValue::from_str(authority.as_str()).ok(),
@@ -35,13 +31,22 @@ pub(super) fn prepare_request(
         )?;
         upstream.set_uri(uri);
     }
-    drop_claims(upstream);
-    if let Some(client) = client {
-        upstream.insert_header("x-forwarded-for", client.ip().to_string())?;
-        upstream.insert_header("forwarded", forwarded(client, host.as_ref()))?;
+    if !ctx.origin.is_trusted {
+        drop_claims(upstream);
     }
-    upstream.insert_header("x-forwarded-proto", "http")?;
-    if let Some(host) = host {
+    if let Some(peer) = ctx.origin.peer {
+        append_to_list(
+            upstream,
+            "x-forwarded-for",
+            peer.ip().to_canonical().to_string(),
+        )?;
+        let hop = forwarded(peer, host.as_ref(), ctx.origin.scheme());
+        append_to_list(upstream, "forwarded", hop)?;
+    }
+    upstream.insert_header("x-forwarded-proto", ctx.origin.scheme())?;
+    if let Some(host) = host
+        && !upstream.headers.contains_key("x-forwarded-host")
+    {
         upstream.insert_header("x-forwarded-host", host)?;
     }
     match &ctx.route {
@@ -60,6 +65,23 @@ pub(super) fn prepare_request(
         format!("{} {INTERMEDIARY}", via_version(received.version)),
     )?;
     Ok(())
+}
+
+/// Adds an entry to a list, in one field: some services read only the first one.
+fn append_to_list(upstream: &mut RequestHeader, name: &'static str, entry: String) -> Result<()> {
+    let earlier: Vec<&[u8]> = upstream
+        .headers
+        .get_all(name)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect();
+    if earlier.is_empty() {
+        return upstream.insert_header(name, entry);
+    }
+    let mut whole = earlier.join(&b", "[..]);
+    whole.extend_from_slice(b", ");
+    whole.extend_from_slice(entry.as_bytes());
+    upstream.insert_header(name, whole)
 }
 
 /// Takes out every `X-Forwarded-…` and `Forwarded` of the client, also those that the gateway does not set: frameworks believe
@@ -95,6 +117,20 @@ pub(super) fn prepare_response(
         format!("{} {INTERMEDIARY}", via_version(response.version)),
     )?;
     Ok(())
+}
+
+/// Whether an answer goes on for as long as there is something to tell: server-sent events, and calls of gRPC, whose callers have
+/// deadlines of their own.
+pub(super) fn is_stream(response: &ResponseHeader) -> bool {
+    const EVENTS: &[u8] = b"text/event-stream";
+    response
+        .headers
+        .get(header::CONTENT_TYPE)
+        .map(HeaderValue::as_bytes)
+        .is_some_and(|kind| {
+            let events = kind.get(..EVENTS.len());
+            events.is_some_and(|start| start.eq_ignore_ascii_case(EVENTS)) || grpc::is_grpc(kind)
+        })
 }
 
 /// Tells the client's next requests where this one went. On the final answer only: an interim one may be for an attempt that fails.
@@ -134,15 +170,15 @@ fn drop_fields_of_the_hop(response: &mut ResponseHeader) {
 }
 
 /// RFC 7239 §4; a host that would not survive quoting is left out.
-fn forwarded(client: SocketAddr, host: Option<&HeaderValue>) -> String {
-    let node = match client {
-        SocketAddr::V4(address) => address.ip().to_string(),
-        SocketAddr::V6(address) => format!("\"[{}]\"", address.ip()),
+fn forwarded(peer: SocketAddr, host: Option<&HeaderValue>, scheme: &str) -> String {
+    let node = match peer.ip().to_canonical() {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => format!("\"[{address}]\""),
     };
     let quotable = |text: &&str| text.bytes().all(|byte| byte != b'"' && byte != b'\\');
     match host.and_then(|host| host.to_str().ok()).filter(quotable) {
-        Some(host) => format!("for={node};host=\"{host}\";proto=http"),
-        None => format!("for={node};proto=http"),
+        Some(host) => format!("for={node};host=\"{host}\";proto={scheme}"),
+        None => format!("for={node};proto={scheme}"),
     }
 }
 

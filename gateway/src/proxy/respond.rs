@@ -5,11 +5,11 @@ use http::{HeaderMap, StatusCode, header};
 use pingora_error::Result;
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
-use service_kit::{metrics::Metrics, problem::Problem};
+use service_kit::{http::RequestId, metrics::Metrics, problem::Problem};
 
-use super::Context;
+use super::{Context, Redirect, grpc};
 use crate::{
-    error::{CLIENT_CLOSED_REQUEST, GatewayError},
+    error::{CLIENT_CLOSED_REQUEST, GatewayError, METHODS},
     metrics::GatewayMetrics,
 };
 
@@ -26,16 +26,7 @@ pub(super) async fn refuse(
         session.set_keepalive(None);
     }
     ctx.rejected = Some(error);
-    let body = described(problem.clone(), ctx).to_json();
-    write(
-        session,
-        ctx,
-        problem.status(),
-        Problem::CONTENT_TYPE,
-        problem.headers(),
-        body,
-    )
-    .await
+    explain(session, ctx, problem).await
 }
 
 /// Answers in place of a service that failed. Answers the status for the log.
@@ -50,21 +41,54 @@ pub(super) async fn fail(session: &mut Session, ctx: &mut Context, error: Gatewa
     if session.response_written().is_none() {
         // Pingora does not use the connection again after a failed exchange; the answer has to say so.
         session.set_keepalive(None);
-        let body = described(problem.clone(), ctx).to_json();
-        if let Err(error) = write(
-            session,
-            ctx,
-            status,
-            Problem::CONTENT_TYPE,
-            problem.headers(),
-            body,
-        )
-        .await
-        {
+        if let Err(error) = explain(session, ctx, problem).await {
             tracing::debug!(%error, "the client did not take the answer");
+        }
+        // Not only dropped: closing with unread content makes the kernel take the answer back.
+        if session.as_http1().is_some() {
+            session.as_downstream_mut().shutdown().await;
         }
     }
     status.as_u16()
+}
+
+async fn explain(session: &mut Session, ctx: &Context, problem: Problem) -> Result<()> {
+    if grpc::is_call(session.req_header()) {
+        return grpc::fail(session, ctx, &problem).await;
+    }
+    let body = described(problem.clone(), ctx).to_json();
+    let (status, headers) = (problem.status(), problem.headers());
+    write(session, ctx, status, Problem::CONTENT_TYPE, headers, body).await
+}
+
+/// Answers that the same is to be asked by TLS.
+pub(super) async fn to_https(
+    session: &mut Session,
+    ctx: &mut Context,
+    redirect: &Redirect,
+) -> Result<()> {
+    let Some(location) = redirect.location(session.req_header()) else {
+        let error = GatewayError::Malformed("it has no valid Host to redirect to");
+        return refuse(session, ctx, error).await;
+    };
+    let mut response = ResponseHeader::build(StatusCode::PERMANENT_REDIRECT, Some(3))?;
+    response.insert_header(header::LOCATION, location)?;
+    response.insert_header(header::CONTENT_LENGTH, 0)?;
+    session
+        .write_response_header(Box::new(response), true)
+        .await
+}
+
+/// Answers `OPTIONS *`.
+pub(super) async fn options(session: &mut Session, ctx: &mut Context) -> Result<()> {
+    let id = RequestId::from_headers(&session.req_header().headers);
+    let mut response = ResponseHeader::build(StatusCode::NO_CONTENT, Some(3))?;
+    response.insert_header(header::ALLOW, METHODS)?;
+    response.insert_header("x-request-id", id.header())?;
+    ctx.request_id = Some(id);
+    session
+        .write_response_header(Box::new(response), true)
+        .await
 }
 
 /// Answers with the gateway's metrics.

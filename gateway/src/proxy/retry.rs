@@ -5,6 +5,7 @@
 
 use std::time::{Duration, Instant};
 
+use catalog_api::Protocol;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_error::{Error, ErrorSource};
 use pingora_proxy::Session;
@@ -18,6 +19,11 @@ use crate::{
 /// Idle time after which a connection to an endpoint is not used again. Below the shortest keep-alive time that is common among
 /// servers (Node.js: 5 s), so that a request does not meet a connection that is being closed.
 const UPSTREAM_IDLE_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// Requests at once on one connection of HTTP/2 to an endpoint; Pingora opens another one for more.
+const UPSTREAM_STREAMS_MAX: usize = 100;
+/// How often such a connection is asked whether it is still there.
+const UPSTREAM_PING_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Picks an endpoint and describes how to talk to it.
 pub(super) fn next_attempt(ctx: &mut Context) -> Result<HttpPeer, GatewayError> {
@@ -60,6 +66,11 @@ fn peer(pool: &Pool, address: std::net::SocketAddr, left: Option<Duration>) -> H
     options.connection_timeout = Some(within(timeouts.connect.get()));
     options.total_connection_timeout = options.connection_timeout;
     options.idle_timeout = Some(UPSTREAM_IDLE_TIMEOUT);
+    if pool.policy().protocol == Protocol::H2 {
+        options.set_http_version(2, 2);
+        options.max_h2_streams = UPSTREAM_STREAMS_MAX;
+        options.h2_ping_interval = Some(UPSTREAM_PING_INTERVAL);
+    }
     // A tunnel has no total time and may be silent; its ends are watched by the client's idle timeout.
     if left.is_some() {
         options.read_timeout = Some(within(timeouts.read.get()));

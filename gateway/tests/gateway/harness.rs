@@ -2,6 +2,7 @@
 
 mod backend;
 mod catalog;
+mod client;
 mod message;
 
 use std::{net::SocketAddr, net::TcpListener, path::Path, sync::Arc, time::Duration};
@@ -16,8 +17,9 @@ use service_kit::shutdown::{self, ShutdownTrigger};
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
-pub(crate) use backend::{Backend, Behaviour};
+pub(crate) use backend::{Answers, Backend, Behaviour};
 pub(crate) use catalog::{Catalog, Mood};
+pub(crate) use client::{Authority, Http2, replace};
 pub(crate) use message::{Connection, Message};
 
 /// Longest wait for something that must come.
@@ -88,21 +90,27 @@ pub(crate) fn with(mut document: Value, place: &str, value: Value) -> Value {
 pub(crate) fn config(data: &Path, catalogs: &[&Catalog]) -> Config {
     Config {
         listen: "127.0.0.1:0".parse().unwrap(),
+        service_listeners: Vec::new(),
         admin_listen: "127.0.0.1:0".parse().unwrap(),
         catalog_urls: catalogs.iter().map(|catalog| catalog.url()).collect(),
         data_dir: data.to_owned(),
         expose_revision: false,
         drain_timeout: Duration::from_secs(10),
+        upgrade: false,
+        upgrade_timeout: Duration::from_secs(10),
+        tls: None,
+        h2c_listen: None,
+        trusted_proxies: Vec::new(),
+        limits: gateway::Limits::default(),
+        cache_bytes: 64 << 20,
         file_routes: gateway::config::default_routes(),
     }
 }
 
 /// Free sockets.
 pub(crate) fn listeners() -> Listeners {
-    Listeners {
-        clients: TcpListener::bind("127.0.0.1:0").unwrap(),
-        admin: TcpListener::bind("127.0.0.1:0").unwrap(),
-    }
+    let free = || TcpListener::bind("127.0.0.1:0").unwrap();
+    Listeners::plain(free(), free())
 }
 
 /// One `GET` on a connection of its own.
@@ -164,7 +172,8 @@ impl Rig {
         let mut config = config(data.path(), &[&catalog]);
         change(&mut config);
         let (stop, stopping) = shutdown::channel();
-        let gateway = Gateway::start(config, listeners(), stopping).await.unwrap();
+        let listeners = Listeners::bind(&config).unwrap();
+        let gateway = Gateway::start(config, listeners, stopping).await.unwrap();
         eventually("ready", async || gateway.readiness().is_ready()).await;
         Self {
             gateway,

@@ -86,9 +86,12 @@ async fn the_operators_listener_tells_what_is_routed_where() {
         .iter()
         .map(|route| route["name"].as_str().unwrap())
         .collect();
-    assert_eq!(names, ["metrics", "hold:/hold/", "api", "catalog"]);
-    assert_eq!(routes[1]["declared_by"], "service");
-    assert_eq!(routes[2]["declared_by"], "file");
+    assert_eq!(
+        names,
+        ["metrics", "static", "hold:/hold/", "api", "catalog"]
+    );
+    assert_eq!(routes[2]["declared_by"], "service");
+    assert_eq!(routes[3]["declared_by"], "file");
     assert_eq!(table["services"][0]["endpoints"][0]["instance"], "b");
     let health = rig.admin("/health").await.json();
     assert_eq!(health["status"], "ok");

@@ -8,16 +8,23 @@ use std::{
     sync::Arc,
 };
 
+use serde_json::json;
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
 
-use crate::harness::{Backend, Behaviour, Catalog, Connection, eventually, get, request, service};
+use gateway::tls::PairFiles;
+
+use crate::harness::{
+    Authority, Backend, Behaviour, Catalog, Connection, eventually, get, request, service, with,
+};
 
 /// A gateway process, killed when the test is over.
-struct Process {
-    child: Child,
-    address: SocketAddr,
-    admin: SocketAddr,
+pub(crate) struct Process {
+    pub(crate) child: Child,
+    pub(crate) address: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    /// Listeners of services, in the order of the setting.
+    pub(crate) services: Vec<SocketAddr>,
 }
 
 /// A process with a request that waits for a permit, and what it needs for that.
@@ -28,7 +35,8 @@ struct Held {
     _surroundings: (TempDir, Catalog, Backend),
 }
 
-fn command(data: &Path) -> Command {
+/// The binary, on free ports and without a catalog.
+pub(crate) fn command(data: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gateway"));
     command
         .env_clear()
@@ -51,7 +59,7 @@ fn output(command: &mut Command) -> (Option<i32>, String) {
 }
 
 impl Process {
-    fn start(command: &mut Command) -> Self {
+    pub(crate) fn start(command: &mut Command) -> Self {
         let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -69,24 +77,26 @@ impl Process {
         // Whatever it logs later must find a reader.
         std::thread::spawn(move || lines.read_to_end(&mut Vec::new()));
         let mut addresses = line.split("http://").skip(1).map(|rest| {
-            let end = rest.find([' ', ')']).unwrap();
+            let end = rest.find([' ', ',', ')']).unwrap();
             rest[..end].parse().unwrap()
         });
         let (address, admin) = (addresses.next().unwrap(), addresses.next().unwrap());
+        let services = addresses.collect();
         Self {
             child,
             address,
             admin,
+            services,
         }
     }
 
-    fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
         let status = Command::new("kill").args([name, &pid]).status().unwrap();
         assert!(status.success());
     }
 
-    async fn exit_code(&mut self) -> Option<i32> {
+    pub(crate) async fn exit_code(&mut self) -> Option<i32> {
         let mut code = None;
         eventually("it exits", async || {
             code = self.child.try_wait().unwrap().map(|status| status.code());
@@ -120,6 +130,11 @@ fn mistakes_in_the_configuration_are_named_and_exit_with_2() {
         data.path(),
         "[[routes]]\nname = 'a'\nservice = 'x'\npath = '/'\n",
     );
+    let authority = Authority::new();
+    let mixed = PairFiles {
+        cert: authority.issue(data.path(), "first", &["a.test"]).cert,
+        key: authority.issue(data.path(), "second", &["a.test"]).key,
+    };
     let kept_busy = TcpListener::bind("127.0.0.1:0").unwrap();
     let busy = kept_busy.local_addr().unwrap().to_string();
     let file = file.to_str().unwrap();
@@ -137,6 +152,16 @@ fn mistakes_in_the_configuration_are_named_and_exit_with_2() {
         ),
         (
             &[],
+            ("GATEWAY_CACHE_SIZE", "64MB"),
+            &["GATEWAY_CACHE_SIZE", "64MiB"],
+        ),
+        (
+            &[],
+            ("GATEWAY_CACHE_SIZE", "1KiB"),
+            &["GATEWAY_CACHE_SIZE", "too small"],
+        ),
+        (
+            &[],
             ("GATEWAY_DRAIN_TIMEOUT", "soon"),
             &["GATEWAY_DRAIN_TIMEOUT", "soon"],
         ),
@@ -145,7 +170,52 @@ fn mistakes_in_the_configuration_are_named_and_exit_with_2() {
             ("GATEWAY_EXPOSE_REVISION", "maybe"),
             &["GATEWAY_EXPOSE_REVISION", "maybe"],
         ),
+        (
+            &[],
+            ("GATEWAY_MAX_CONNECTIONS", "0"),
+            &["GATEWAY_MAX_CONNECTIONS", "1 to 1000000"],
+        ),
+        (
+            &[],
+            ("GATEWAY_HEADER_TIMEOUT", "1ms"),
+            &["GATEWAY_HEADER_TIMEOUT", "10ms to 1h"],
+        ),
+        (
+            &[],
+            ("GATEWAY_TLS_CERT", "missing.pem"),
+            &["GATEWAY_TLS_CERT", "GATEWAY_TLS_KEY is not set"],
+        ),
+        (
+            &["--gateway-tls-key", "missing.key"],
+            ("GATEWAY_TLS_CERT", "missing.pem"),
+            &["GATEWAY_TLS_CERT", "cannot read missing.pem"],
+        ),
+        (
+            &["--gateway-tls-key", mixed.key.to_str().unwrap()],
+            ("GATEWAY_TLS_CERT", mixed.cert.to_str().unwrap()),
+            &["first.pem", "second.key", "is not the one"],
+        ),
+        (
+            &[],
+            ("GATEWAY_HTTPS_REDIRECT", "true"),
+            &["GATEWAY_HTTPS_REDIRECT", "no certificate"],
+        ),
+        (
+            &[],
+            ("GATEWAY_TLS_LISTEN", "127.0.0.1:0"),
+            &["GATEWAY_TLS_LISTEN", "no certificate"],
+        ),
+        (
+            &[],
+            ("GATEWAY_TRUSTED_PROXIES", "10.0.0.1/8"),
+            &["GATEWAY_TRUSTED_PROXIES", "bits set"],
+        ),
         (&[], ("CATALOG_URL", "ftp://x"), &["CATALOG_URL", "ftp://x"]),
+        (
+            &[],
+            ("GATEWAY_SERVICE_LISTEN", "127.0.0.1:0=a,127.0.0.1:1"),
+            &["GATEWAY_SERVICE_LISTEN", "127.0.0.1:1", "host:port=service"],
+        ),
         (
             &[],
             ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://x"),
@@ -194,11 +264,62 @@ fn a_good_configuration_is_checked_and_printed_without_a_start() {
         "gateway_expose_revision",
         "true",
         "gateway_drain_timeout",
+        "gateway_cache_size",
         "10s",
     ] {
         assert!(text.contains(part), "{part:?} is not in {text}");
     }
     assert!(!data.path().join("gateway-snapshot.json").exists());
+}
+
+#[tokio::test]
+async fn folders_are_served_by_setting_and_by_route() {
+    let data = TempDir::new().unwrap();
+    let (first, second) = (data.path().join("first"), data.path().join("second"));
+    for folder in [&first, &second] {
+        std::fs::create_dir(folder).unwrap();
+        std::fs::write(
+            folder.join("x"),
+            folder.file_name().unwrap().as_encoded_bytes(),
+        )
+        .unwrap();
+    }
+    let built_in = Process::start(command(data.path()).env("GATEWAY_STATIC_DIR", &first));
+    assert_eq!(get(built_in.address, "/static/x").await.text(), "first");
+    let table = get(built_in.admin, "/routes").await.json();
+    let route = |route: &&serde_json::Value| route["path_prefix"] == "/static/";
+    let route = table["routes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(route)
+        .unwrap();
+    assert_eq!(route["answer"], "files");
+    let text = |folder: &Path| {
+        format!(
+            "[[routes]]\nname = 'f'\npath_prefix = '/f'\nfiles = '{}'\n",
+            folder.display()
+        )
+    };
+    let file = routes(data.path(), &text(&first));
+    // Without a route to it, the setting would do nothing.
+    let mut checked = command(data.path());
+    checked
+        .arg("--check")
+        .arg("--config")
+        .arg(&file)
+        .env("GATEWAY_STATIC_DIR", &second);
+    let (code, message) = output(&mut checked);
+    assert_eq!(code, Some(2), "{message}");
+    assert!(message.contains("GATEWAY_STATIC_DIR"), "{message}");
+    let process = Process::start(command(data.path()).arg("--config").arg(&file));
+    assert_eq!(get(process.address, "/f/x").await.text(), "first");
+    routes(data.path(), &text(&second));
+    process.signal("-HUP");
+    eventually("the other folder is served", async || {
+        get(process.address, "/f/x").await.text() == "second"
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -253,6 +374,72 @@ fn the_healthcheck_asks_the_gateway_itself_and_not_what_it_leads_to() {
     let (code, text) = healthcheck();
     assert_eq!(code, Some(1), "{text}");
     assert!(text.contains("does not answer"), "{text}");
+}
+
+#[tokio::test]
+async fn a_listener_of_a_service_leads_there_whatever_the_path() {
+    let (data, catalog) = (TempDir::new().unwrap(), Catalog::start().await);
+    let (a, b) = (Backend::start("a").await, Backend::start("b").await);
+    // The route of one takes every path of the other.
+    let everything = json!([{"path_prefix": "/"}]);
+    catalog.put(with(service("one", &[&a]), "routes", everything));
+    catalog.put(service("two", &[&b]));
+    let mut process = Process::start(
+        command(data.path())
+            .env("CATALOG_URL", catalog.url().to_string())
+            .env(
+                "GATEWAY_SERVICE_LISTEN",
+                "127.0.0.1:0=one, 127.0.0.1:0=two,127.0.0.1:0=nobody",
+            ),
+    );
+    let [one, two, nobody] = process.services[..] else {
+        panic!("the ready line names {:?}", process.services);
+    };
+    for (address, name) in [(one, "a"), (two, "b")] {
+        eventually("the backend is in rotation", async || {
+            get(address, "/").await.status() == 200
+        })
+        .await;
+        for path in ["/", "/two/x", "/metrics"] {
+            assert_eq!(get(address, path).await.text(), name, "{path}");
+        }
+    }
+    assert_eq!(get(nobody, "/").await.status(), 503);
+    let metrics = get(process.admin, "/metrics").await.text();
+    let counted = r#"gateway_requests_total{method="GET",route="listener:two",status_class="2xx"}"#;
+    assert!(metrics.contains(counted), "{metrics}");
+    process.signal("-TERM");
+    assert_eq!(process.exit_code().await, Some(0));
+    for address in [one, two, nobody] {
+        assert!(Connection::open(address).await.is_err());
+    }
+}
+
+#[test]
+fn the_limit_of_open_files_is_raised_as_far_as_it_goes() {
+    let data = TempDir::new().unwrap();
+    let mut limited = Command::new("sh");
+    limited
+        .args([
+            "-c",
+            "ulimit -Sn 256 && exec \"$0\"",
+            env!("CARGO_BIN_EXE_gateway"),
+        ])
+        .env_clear()
+        .envs(
+            command(data.path())
+                .get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        );
+    let process = Process::start(&mut limited);
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", process.child.id())).unwrap();
+    let files = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"))
+        .unwrap();
+    let numbers: Vec<_> = files.split_whitespace().skip(3).take(2).collect();
+    assert_ne!(numbers[0], "256");
+    assert_eq!(numbers[0], numbers[1]);
 }
 
 #[tokio::test]

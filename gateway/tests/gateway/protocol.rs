@@ -1,4 +1,4 @@
-//! HTTP/1.1 as bytes: framing, connections, methods, and what smuggles requests elsewhere.
+//! HTTP/1.1 as bytes: connections, methods, content, tunnels. What is refused is in `strict.rs`.
 
 use serde_json::json;
 
@@ -13,67 +13,6 @@ async fn rig_with(behaviour: Behaviour) -> (Rig, Backend) {
 
 async fn open(rig: &Rig) -> Connection {
     Connection::open(rig.address()).await.unwrap()
-}
-
-#[tokio::test]
-async fn requests_that_could_be_read_in_two_ways_are_refused_and_the_connection_closed() {
-    let (rig, backend) = rig_with(Behaviour::Name).await;
-    for (what, bytes) in [
-        ("no Host (RFC 9112 §3.2)", "GET /hold/ HTTP/1.1\r\n\r\n"),
-        (
-            "two Hosts (§3.2)",
-            "GET /hold/ HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
-        ),
-        (
-            "a Host that is none (§3.2)",
-            "GET /hold/ HTTP/1.1\r\nHost: a/b\r\n\r\n",
-        ),
-        (
-            "CL and TE (§6.1)",
-            "POST /hold/ HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-        ),
-        (
-            "TE and CL (§6.1)",
-            "POST /hold/ HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\ncontent-length: 0\r\n\r\n0\r\n\r\n",
-        ),
-        (
-            "two lengths (§6.3)",
-            "POST /hold/ HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx",
-        ),
-        (
-            "a length with a sign (§6.3)",
-            "POST /hold/ HTTP/1.1\r\nHost: a\r\nContent-Length: +1\r\n\r\nx",
-        ),
-        (
-            "chunked not last (§6.3)",
-            "POST /hold/ HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n",
-        ),
-        (
-            "TE in HTTP/1.0 (§6.1)",
-            "POST /hold/ HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-        ),
-        (
-            "a folded line (§5.2)",
-            "GET /hold/ HTTP/1.1\r\nHost: a\r\nX-A: 1\r\n 2\r\n\r\n",
-        ),
-        (
-            "a blank before the colon (§5.1)",
-            "GET /hold/ HTTP/1.1\r\nHost: a\r\nContent-Length : 5\r\n\r\nhello",
-        ),
-        ("a bare LF (§2.2)", "GET /hold/ HTTP/1.1\nHost: a\n\r\n\r\n"),
-        (
-            "a bare LF among fields (§2.2)",
-            "GET /hold/ HTTP/1.1\r\nHost: a\r\nX-A: 1\nX-B: 2\r\n\r\n",
-        ),
-    ] {
-        let mut client = open(&rig).await;
-        client.send(bytes).await.unwrap();
-        let answer = client.response().await.unwrap();
-        assert_eq!(answer.status(), 400, "{what}");
-        assert_eq!(answer.header("connection"), Some("close"), "{what}");
-        assert!(client.is_closed_by_peer().await, "{what}");
-        assert_eq!(backend.hits(), 0, "{what}");
-    }
 }
 
 #[tokio::test]

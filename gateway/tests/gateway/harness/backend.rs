@@ -41,12 +41,27 @@ pub(crate) enum Behaviour {
     Truncate,
     /// These bytes, then the connection is closed.
     Raw(&'static str),
+    /// These bytes, and the connection stays open for more requests.
+    RawOpen(&'static str),
+    /// A header without an end.
+    EndlessHead,
     /// Content that comes in drops and does not end.
     Trickle,
+    /// Events that do not end, one every 50 ms.
+    Events,
     /// 101, then every byte comes back.
     Tunnel,
     /// As `Name`, once a permit can be had.
     Held(Arc<Semaphore>),
+    /// What this makes of the request, once a permit can be had where there are permits.
+    Answers(Answers),
+}
+
+/// A complete response for each request.
+#[derive(Clone)]
+pub(crate) struct Answers {
+    pub(crate) answer: Arc<dyn Fn(&Message) -> String + Send + Sync>,
+    pub(crate) permits: Option<Arc<Semaphore>>,
 }
 
 /// A backend on an address that it keeps, also while it refuses connections.
@@ -72,6 +87,14 @@ struct Shared {
     health: Mutex<Behaviour>,
     received: Mutex<Vec<Message>>,
     checks: AtomicUsize,
+}
+
+// === impl Answers ===
+
+impl std::fmt::Debug for Answers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Answers")
+    }
 }
 
 // === impl Backend ===
@@ -251,12 +274,28 @@ impl Shared {
                 connection.send(bytes).await?;
                 return Ok(false);
             }
+            Behaviour::RawOpen(bytes) => connection.send(bytes).await?,
+            Behaviour::EndlessHead => {
+                connection.send("HTTP/1.1 200 OK\r\n").await?;
+                let fields = "x-field: 0123456789abcdef\r\n".repeat(1000);
+                loop {
+                    connection.send(&fields).await?;
+                }
+            }
             Behaviour::Trickle => {
                 let head = "HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n";
                 connection.send(head).await?;
                 loop {
                     connection.send("drop").await?;
                     sleep(Duration::from_millis(10)).await;
+                }
+            }
+            Behaviour::Events => {
+                let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
+                connection.send(head).await?;
+                loop {
+                    connection.send("data: x\n\n").await?;
+                    sleep(Duration::from_millis(50)).await;
                 }
             }
             Behaviour::Tunnel => {
@@ -266,6 +305,15 @@ impl Shared {
                     let byte = connection.exactly(1).await?;
                     connection.send(byte).await?;
                 }
+            }
+            Behaviour::Answers(answers) => {
+                if let Some(permits) = &answers.permits {
+                    let _used = permits.acquire().await.map(|permit| permit.forget());
+                }
+                let answer = (answers.answer)(request);
+                let end = answer.find("\r\n\r\n").map_or(answer.len(), |end| end + 4);
+                let sent = if is_head { &answer[..end] } else { &answer };
+                connection.send(sent).await?;
             }
             Behaviour::Held(permits) => {
                 let _used = permits.acquire().await.map(|permit| permit.forget());
