@@ -95,10 +95,7 @@ impl Platform {
             names.push(NameService { running, stop });
         }
 
-        let listeners = gateway::Listeners {
-            clients: sockets.gateway.socket,
-            admin: sockets.admin,
-        };
+        let listeners = gateway::Listeners::plain(sockets.gateway.socket, sockets.admin);
         let (stop_gateway, gateway_stopping) = shutdown::channel();
         let gateway = gateway::Gateway::start(
             config.gateway.config(vec![catalog_url])?,

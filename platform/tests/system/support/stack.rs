@@ -139,10 +139,7 @@ impl Stack {
         let mut all = vec![("CATALOG_URL", url.as_str()), ("DATA_DIR", data_dir)];
         all.extend_from_slice(env);
         let config = gateway::Config::from_settings(&settings(&gateway::PROGRAM, &all)).unwrap();
-        let listeners = gateway::Listeners {
-            clients: free_socket(),
-            admin: free_socket(),
-        };
+        let listeners = gateway::Listeners::plain(free_socket(), free_socket());
         let running = gateway::Gateway::start(config, listeners, stopping)
             .await
             .unwrap();
