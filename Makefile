@@ -19,15 +19,35 @@ test: tools-test ## Run every test of the workspace
 	@scripts/test
 
 .PHONY: bench
-bench: tools-build ## Measure what a request and a change cost, part by part
+bench: bench-peers bench-parts ## Measure everything: the two below
+
+.PHONY: bench-peers
+bench-peers: tools-bench ## Compare the gateway with nginx, HAProxy and Caddy; writes benches/RESULTS.md
+	@scripts/bench-peers
+
+.PHONY: bench-parts
+bench-parts: tools-build ## Measure what a request and a change cost, part by part
 	$(CARGO) bench --locked --package benches
 
 .PHONY: lint
-lint: tools-lint ## Check format, clippy, documentation, licences and dependency rules
+lint: tools-lint ## Check format, clippy, documentation, licences, dependency rules, and what deploys it
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items --locked
 	@scripts/deny
+	@scripts/lint-deploy
+
+.PHONY: lint-deploy
+lint-deploy: tools-deploy ## Check images, Compose files, monitoring, Terraform, workflows, units and scripts
+	@scripts/lint-deploy
+
+.PHONY: test-monitoring
+test-monitoring: tools-monitoring ## Hold dashboards and alerts to the programs, by a real Prometheus
+	@scripts/test-monitoring
+
+.PHONY: test-docker
+test-docker: ## Hold the stack of containers to what it promises, where there is a Docker engine
+	@scripts/test-docker
 
 .PHONY: docker
 docker: ## Build the image of every program
@@ -41,10 +61,22 @@ test-images: ## Run the programs as containers, where there is a Docker engine
 tools-build:
 	@scripts/tools build
 
+.PHONY: tools-bench
+tools-bench:
+	@scripts/tools bench
+
 .PHONY: tools-test
 tools-test:
 	@scripts/tools test
 
 .PHONY: tools-lint
-tools-lint:
+tools-lint: tools-deploy
 	@scripts/tools lint
+
+.PHONY: tools-deploy
+tools-deploy:
+	@scripts/tools deploy
+
+.PHONY: tools-monitoring
+tools-monitoring:
+	@scripts/tools monitoring
