@@ -2,6 +2,8 @@
 //!
 //! Speed is measured here and nowhere asserted: machines are shared and noisy.
 
+pub mod peers;
+
 use std::sync::Arc;
 
 use catalog_api::{Revision, Service};

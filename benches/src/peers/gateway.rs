@@ -1,0 +1,162 @@
+//! This project's gateway as shipped: metrics, health checks, request ids and hot reload on, backends from the catalog.
+
+use std::{
+    fmt::Write as _,
+    net::SocketAddr,
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
+
+use super::{
+    certificate::Certificate,
+    contender::{Bed, Contender, Serving},
+    load::http,
+    processes::{LOAD_CORE, PROXY_CORE, Running, pinned},
+    scratch::free_port,
+    shape::Shape,
+};
+
+/// Token for the catalog of the benchmark.
+const TOKEN: &str = "benchmark-token-of-no-value";
+
+/// Longest wait for the catalog, and for the first healthy endpoint.
+const READY_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The gateway of this repository.
+pub(super) struct Gateway;
+
+impl Contender for Gateway {
+    fn name(&self) -> &'static str {
+        "gateway"
+    }
+
+    fn start(&self, bed: &Bed<'_>, shape: &Shape) -> Result<Option<Serving>> {
+        let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let (plain, admin) = (local(free_port()?), local(free_port()?));
+        let catalog_address = local(free_port()?);
+        let catalog = start_catalog(bed, catalog_address)?;
+        http(
+            catalog_address,
+            "POST",
+            "/services",
+            Some(TOKEN),
+            Some(&service(shape)),
+        )?;
+        for (index, endpoint) in bed.backend.endpoints(shape.endpoints).iter().enumerate() {
+            let path = format!("/services/bench/instances/e{index}");
+            http(
+                catalog_address,
+                "PUT",
+                &path,
+                Some(TOKEN),
+                Some(&json!({"address": endpoint})),
+            )?;
+        }
+        let file = bed.scratch.write("gateway.toml", routes(shape)?)?;
+        let mut command = pinned(PROXY_CORE, bed.programs.join("gateway"));
+        command
+            .env("GATEWAY_CONFIG", file)
+            .env("GATEWAY_LISTEN", plain.to_string())
+            .env("ADMIN_LISTEN", admin.to_string())
+            .env("CATALOG_URL", format!("http://{catalog_address}"))
+            .env("DATA_DIR", tempfile::tempdir_in(bed.scratch.path())?.keep())
+            .env("RUST_LOG", if shape.access_log { "info" } else { "warn" })
+            .env("LOG_FORMAT", "json");
+        let mut tls = None;
+        if shape.tls {
+            let address = local(free_port()?);
+            let Certificate {
+                certificate, key, ..
+            } = Certificate::in_folder(bed.scratch)?;
+            command
+                .env("GATEWAY_TLS_LISTEN", address.to_string())
+                .env("GATEWAY_TLS_CERT", certificate)
+                .env("GATEWAY_TLS_KEY", key);
+            tls = Some(address);
+        }
+        if shape.files {
+            command.env("GATEWAY_STATIC_DIR", bed.backend.files.join("static"));
+        }
+        let running = Running::start(command, &bed.scratch.path().join("gateway.log"), plain)?;
+        until_answered(plain, "/s0/small")?;
+        Ok(Some(Serving {
+            running,
+            plain,
+            tls,
+            _helpers: vec![catalog],
+            control: Some(catalog_address),
+        }))
+    }
+
+    fn reload(&self, bed: &Bed<'_>, serving: &Serving, step: usize) -> Result<()> {
+        let address = serving
+            .control
+            .context("the gateway runs with its catalog")?;
+        let changed = json!({"address": bed.backend.endpoints(1)[0], "weight": 1 + step % 5});
+        http(
+            address,
+            "PUT",
+            "/services/bench/instances/e0",
+            Some(TOKEN),
+            Some(&changed),
+        )?;
+        Ok(())
+    }
+}
+
+fn start_catalog(bed: &Bed<'_>, address: SocketAddr) -> Result<Running> {
+    let mut command = pinned(LOAD_CORE, bed.programs.join("service-catalog"));
+    command
+        .env("CATALOG_LISTEN", address.to_string())
+        .env("CATALOG_TOKEN", TOKEN)
+        .env("DATA_DIR", tempfile::tempdir_in(bed.scratch.path())?.keep())
+        .env("RUST_LOG", "warn");
+    let catalog = Running::start(command, &bed.scratch.path().join("catalog.log"), address)?;
+    until_answered(address, "/readyz")?;
+    Ok(catalog)
+}
+
+/// Two endpoints are checked every second, as the peers' are; a thousand every 30 s, so that the figure is about requests.
+fn service(shape: &Shape) -> Value {
+    let interval = if shape.endpoints > 100 { "30s" } else { "1s" };
+    let mut policy = json!({
+        "balance": "round_robin",
+        "health": {"kind": "http", "path": "/small", "interval": interval},
+    });
+    if shape.cache {
+        policy["cache"] = json!({});
+    }
+    json!({"name": "bench", "policy": policy})
+}
+
+fn routes(shape: &Shape) -> Result<String> {
+    let mut text = String::new();
+    for route in 0..shape.routes {
+        writeln!(
+            text,
+            "[[routes]]\nname = \"s{route}\"\npath_prefix = \"/s{route}/\"\nservice = \"bench\""
+        )?;
+    }
+    if shape.files {
+        writeln!(
+            text,
+            "[[routes]]\nname = \"static\"\npath_prefix = \"/static/\"\nfiles = true"
+        )?;
+    }
+    Ok(text)
+}
+
+/// Waits until a path answers with 2xx.
+fn until_answered(address: SocketAddr, path: &str) -> Result<()> {
+    let deadline = Instant::now() + READY_TIMEOUT;
+    while let Err(error) = http(address, "GET", path, None, None) {
+        if Instant::now() > deadline {
+            return Err(error);
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}

@@ -1,0 +1,58 @@
+//! Where and with what the figures were taken: without that they say nothing.
+
+use std::{fs, path::Path, process::Command};
+
+/// For the head of the report.
+pub(super) struct Machine {
+    pub(super) lines: Vec<String>,
+}
+
+// === impl Machine ===
+
+impl Machine {
+    pub(super) fn read(programs: &Path) -> Self {
+        let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        let model = cpu
+            .lines()
+            .find_map(|line| line.strip_prefix("model name"))
+            .map_or("unknown", |rest| rest.trim_start_matches([' ', '\t', ':']));
+        let cores = cpu
+            .lines()
+            .filter(|line| line.starts_with("processor"))
+            .count();
+        let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+        let mut lines = vec![format!("{cores} × {model}, Linux {}", kernel.trim())];
+        lines.extend(
+            [
+                ("nginx", "-v"),
+                ("haproxy", "-v"),
+                ("caddy", "version"),
+                ("wrk", "-v"),
+                ("h2load", "--version"),
+                ("rustc", "--version"),
+            ]
+            .into_iter()
+            .filter_map(|(program, argument)| {
+                first_line(Path::new(program), argument)
+                    .map(|version| format!("{program}: {version}"))
+            }),
+        );
+        lines.extend(
+            first_line(&programs.join("gateway"), "--version")
+                .map(|version| format!("gateway: {version}")),
+        );
+        Self { lines }
+    }
+}
+
+/// Programs differ in where they write their version and how they exit.
+fn first_line(program: &Path, argument: &str) -> Option<String> {
+    let output = Command::new(program).arg(argument).output().ok()?;
+    let said = [output.stdout, output.stderr].concat();
+    let line = String::from_utf8_lossy(&said)
+        .lines()
+        .find(|line| !line.trim().is_empty())?
+        .trim()
+        .to_owned();
+    Some(line)
+}

@@ -1,0 +1,66 @@
+//! Changes of the configuration under a steady load: requests that fail, and what happens to the latency.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Result, anyhow};
+
+use super::{
+    contender::{self, Bed, Contender, Serving},
+    paced::{Latencies, Pace},
+    shape::Shape,
+};
+
+/// Requests per second meanwhile.
+const RATE: u64 = 5_000;
+/// How long.
+const TIME: Duration = Duration::from_secs(20);
+/// Changes in that time.
+const CHANGES: u32 = 20;
+
+/// One contender with and without changes.
+pub(super) struct ReloadLine {
+    pub(super) contender: &'static str,
+    pub(super) quiet: Latencies,
+    pub(super) changing: Latencies,
+}
+
+/// One contender after the other.
+pub(super) fn compare(bed: &Bed<'_>) -> Result<Vec<ReloadLine>> {
+    let mut lines = Vec::new();
+    for contender in contender::all() {
+        let Some(serving) = contender.start(bed, &Shape::default())? else {
+            continue;
+        };
+        let pace = Pace {
+            address: serving.plain,
+            path: "/s1/small",
+            per_second: RATE,
+            time: TIME,
+        };
+        let quiet = pace.run();
+        let load = thread::spawn(move || pace.run());
+        change(contender, bed, &serving)?;
+        let changing = load
+            .join()
+            .map_err(|_| anyhow!("the load ended by a panic"))?;
+        lines.push(ReloadLine {
+            contender: contender.name(),
+            quiet,
+            changing,
+        });
+    }
+    Ok(lines)
+}
+
+fn change(contender: &dyn Contender, bed: &Bed<'_>, serving: &Serving) -> Result<()> {
+    let start = Instant::now();
+    for step in 1..=CHANGES {
+        let due = start + TIME / (CHANGES + 1) * step;
+        thread::sleep(due.saturating_duration_since(Instant::now()));
+        contender.reload(bed, serving, step as usize)?;
+    }
+    Ok(())
+}
