@@ -46,7 +46,7 @@ test-monitoring: tools-monitoring ## Hold dashboards and alerts to the programs,
 	@scripts/test-monitoring
 
 .PHONY: test-docker
-test-docker: ## Hold the stack of containers to what it promises, where there is a Docker engine
+test-docker: tools-docker ## Hold the stack of containers to what it promises, where there is a Docker engine
 	@scripts/test-docker
 
 .PHONY: docker
@@ -54,7 +54,7 @@ docker: ## Build the image of every program
 	@docker/build
 
 .PHONY: test-images
-test-images: ## Run the programs as containers, where there is a Docker engine
+test-images: tools-docker ## Run the programs as containers, where there is a Docker engine
 	@scripts/test-images
 
 .PHONY: tools-build
@@ -76,6 +76,10 @@ tools-lint: tools-deploy
 .PHONY: tools-deploy
 tools-deploy:
 	@scripts/tools deploy
+
+.PHONY: tools-docker
+tools-docker:
+	@scripts/tools docker
 
 .PHONY: tools-monitoring
 tools-monitoring:
