@@ -15,6 +15,7 @@ mod redirect;
 mod respond;
 mod retry;
 mod static_files;
+mod tunnel;
 
 use std::{
     sync::Arc,

@@ -10,7 +10,7 @@ use pingora_core::upstreams::peer::HttpPeer;
 use pingora_error::{Error, ErrorSource};
 use pingora_proxy::Session;
 
-use super::{Context, context::Attempt};
+use super::{Context, context::Attempt, tunnel};
 use crate::{
     error::GatewayError,
     upstream::{HealthChecker, NoEndpoint, Pool, Tried},
@@ -50,7 +50,10 @@ pub(super) fn next_attempt(ctx: &mut Context) -> Result<HttpPeer, GatewayError> 
     if ctx.attempts > 1 {
         pool.metrics().retried();
     }
-    let peer = peer(&pool, in_flight.endpoint().address(), left);
+    let mut peer = peer(&pool, in_flight.endpoint().address(), left);
+    if ctx.upgrade {
+        tunnel::prepare(&mut peer);
+    }
     ctx.attempt = Some(Attempt {
         in_flight,
         started: now,
