@@ -95,7 +95,7 @@ impl Gateway {
         shutdown: Shutdown,
     ) -> Result<Self, StartError> {
         let cache = Cache::leak(config.cache_bytes);
-        let view = View::start(&config, cache, shutdown.clone()).await?;
+        let mut view = View::start(&config, cache).await?;
         if config.upgrade {
             // The gateway before goes on meanwhile.
             view.settled(SETTLE_TIMEOUT).await;
@@ -266,7 +266,7 @@ struct Ending {
 // === impl Ending ===
 
 impl Ending {
-    async fn hand_over(self, limit: Duration) -> Drained {
+    async fn hand_over(mut self, limit: Duration) -> Drained {
         // The file is the successor's from now on.
         self.view.keep_last_copy().await;
         // Operators ask the successor. What they ask just now is answered meanwhile.

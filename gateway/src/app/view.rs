@@ -39,17 +39,18 @@ pub(super) struct View {
     pub(super) readiness: Readiness,
     pub(super) updates: mpsc::Sender<Update>,
     stop_copying: ShutdownTrigger,
-    copying: JoinHandle<()>,
+    copying: Option<JoinHandle<()>>,
+    /// The catalog is followed until this is dropped: the last request is still routed by what is true then.
+    _following: ShutdownTrigger,
 }
 
 // === impl View ===
 
 impl View {
-    /// Starts from the copy on disk when there is one, and follows the catalog until shutdown.
+    /// Starts from the copy on disk when there is one, and follows the catalog until it is dropped.
     pub(super) async fn start(
         config: &Config,
         cache: Option<&'static Cache>,
-        shutdown: Shutdown,
     ) -> Result<Self, StartError> {
         let unusable = |source| StartError::DataDir {
             path: config.data_dir.clone(),
@@ -95,7 +96,8 @@ impl View {
             metrics: Arc::clone(&metrics),
             connection: readiness.detail("catalog"),
         };
-        tokio::spawn(watcher.run(shutdown));
+        let (following, followed) = shutdown::channel();
+        tokio::spawn(watcher.run(followed));
         let (stop_copying, copying_stops) = shutdown::channel();
         Ok(Self {
             live,
@@ -104,7 +106,8 @@ impl View {
             readiness,
             updates,
             stop_copying,
-            copying: tokio::spawn(copy.keep(snapshots, copying_stops)),
+            copying: Some(tokio::spawn(copy.keep(snapshots, copying_stops))),
+            _following: following,
         })
     }
 
@@ -146,11 +149,13 @@ impl View {
         }
     }
 
-    /// Writes what has not been written yet.
-    pub(super) async fn keep_last_copy(self) {
+    /// Writes what has not been written yet, and nothing after that.
+    pub(super) async fn keep_last_copy(&mut self) {
         self.stop_copying.trigger();
-        // A copy that failed has said so itself.
-        let _ = self.copying.await;
+        if let Some(copying) = self.copying.take() {
+            // A copy that failed has said so itself.
+            let _ = copying.await;
+        }
     }
 }
 
