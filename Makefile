@@ -18,6 +18,10 @@ run: tools-build ## Start the whole platform in one process (Ctrl-C stops it)
 test: tools-test ## Run every test of the workspace
 	@scripts/test
 
+.PHONY: prove
+prove: tools-build ## Prove that changes, replacements and upgrades cost no request (PROVE_SCALE, PROVE_SEED)
+	@scripts/prove
+
 .PHONY: bench
 bench: bench-peers bench-parts ## Measure everything: the two below
 

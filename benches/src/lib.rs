@@ -1,8 +1,9 @@
 //! What the benchmarks measure: catalogs of a given size, as the gateway sees them.
 //!
-//! Speed is measured here and nowhere asserted: machines are shared and noisy.
+//! Speed is measured here and nowhere asserted: machines are shared and noisy. That nothing is lost is asserted ([`prove`]).
 
 pub mod peers;
+pub mod prove;
 
 use std::sync::Arc;
 
