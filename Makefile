@@ -23,11 +23,12 @@ prove: tools-build ## Prove that changes, replacements and upgrades cost no requ
 	@scripts/prove
 
 .PHONY: bench
-bench: bench-peers bench-parts ## Measure everything: the two below
+bench: tools-bench ## Measure everything under load, beside nginx, HAProxy and Caddy; writes benches/RESULTS.md
+	@scripts/bench
 
-.PHONY: bench-peers
-bench-peers: tools-bench ## Compare the gateway with nginx, HAProxy and Caddy; writes benches/RESULTS.md
-	@scripts/bench-peers
+.PHONY: bench-quick
+bench-quick: tools-bench ## The same with one short round, to see that it works; writes target/bench/RESULTS.md
+	@scripts/bench quick
 
 .PHONY: bench-parts
 bench-parts: tools-build ## Measure what a request and a change cost, part by part

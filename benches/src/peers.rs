@@ -1,4 +1,4 @@
-//! The gateway side by side with nginx, HAProxy and Caddy: `make bench-peers`.
+//! The gateway side by side with nginx, HAProxy and Caddy.
 //!
 //! ```text
 //! case ─► shape ─► every contender started on it, pinned to core 0 ─► rounds, contenders in turn ─► medians ─► table
@@ -15,53 +15,70 @@ mod certificate;
 mod configured;
 mod contender;
 mod gateway;
+mod growth;
 mod idle;
 mod load;
-mod machine;
 mod paced;
-mod processes;
 mod reload;
-mod report;
 mod rounds;
-mod scratch;
 mod shape;
+mod tables;
 
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
-use crate::peers::{
-    backend::Backend, contender::Bed, machine::Machine, report::Report, rounds::Plan,
-    scratch::Scratch,
+use crate::{
+    peers::{backend::Backend, certificate::Certificate, contender::Bed},
+    rig::{plan::Plan, report::Report, scratch::Scratch},
 };
 
-/// Runs every case that the plan asks for and writes the report.
+pub(crate) use cases::NAMES;
+
+/// Runs every case that the plan asks for.
 ///
 /// # Errors
 /// When a program is missing or does not start.
-pub fn compare(programs: &Path, results: &Path) -> Result<()> {
-    let plan = Plan::from_environment()?;
+pub(crate) fn compare(programs: &Path, plan: &Plan, report: &mut Report) -> Result<()> {
     let scratch = Scratch::new().context("cannot make a temporary folder")?;
     let backend = Backend::start(&scratch)?;
     let bed = Bed {
         scratch: &scratch,
         backend: &backend,
-        programs,
+        certificate: &Certificate::new(&scratch.folder("tls")?)?,
     };
-    let mut report = Report::new(Machine::read(programs), &plan);
-    for case in cases::all() {
-        if plan.wants(case.name) {
-            report.add(rounds::run(&bed, &plan, &case)?);
+    let contenders = contender::all(plan, programs);
+    let names: Vec<_> = contenders
+        .iter()
+        .map(|contender| contender.name())
+        .collect();
+    let wanted = cases::all()
+        .into_iter()
+        .filter(|case| plan.wants(case.name));
+    let measured = wanted
+        .map(|case| {
+            report.progress(case.title);
+            case.measure(&bed, plan, &contenders)
+        })
+        .collect::<Result<Vec<_>>>()?;
+    tables::cases(report, &names, &measured);
+    for growth in growth::ALL {
+        if plan.wants(growth.name) {
+            report.progress(growth.title);
+            tables::growth(report, &growth, &growth.measure(&bed, plan, &contenders)?);
         }
     }
     if plan.wants("latency") {
-        report.add_latency(paced::compare(&bed, &plan)?);
+        report.progress("latency at a fixed rate");
+        tables::latency(report, &paced::compare(&bed, plan, &contenders)?);
     }
     if plan.wants("idle") {
-        report.add_idle(idle::compare(&bed)?);
+        report.progress("idle connections");
+        tables::idle(report, &idle::compare(&bed, &contenders)?);
     }
     if plan.wants("reload") {
-        report.add_reload(reload::compare(&bed)?);
+        report.progress("changes under load");
+        tables::reload(report, &reload::compare(&bed, &contenders)?);
     }
-    report.write(results)
+    Ok(())
 }

@@ -4,9 +4,9 @@ use std::{io, net::SocketAddr};
 
 use anyhow::{Context as _, Result};
 
-use super::{
+use crate::rig::{
     processes::{LOAD_CORE, Running, pinned},
-    scratch::{Scratch, free_port},
+    scratch::{Folder, Scratch, free_port},
 };
 
 /// The body of a small answer.
@@ -26,7 +26,8 @@ pub(super) struct Backend {
 impl Backend {
     pub(super) fn start(scratch: &Scratch) -> Result<Self> {
         let ports = [free_port()?, free_port()?];
-        write_files(scratch)?;
+        let scratch = scratch.folder("backend")?;
+        write_files(&scratch)?;
         let folder = scratch.path().display();
         let [one, two] = ports;
         let configuration = format!(
@@ -67,7 +68,7 @@ impl Backend {
     }
 }
 
-fn write_files(scratch: &Scratch) -> io::Result<()> {
+fn write_files(scratch: &Folder) -> io::Result<()> {
     let bytes = |length: usize| {
         (0..length)
             .map(|index| b'a' + (index % 26) as u8)

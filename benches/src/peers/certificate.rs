@@ -4,7 +4,7 @@ use std::{path::PathBuf, process::Command};
 
 use anyhow::{Result, bail};
 
-use super::scratch::Scratch;
+use crate::rig::scratch::Folder;
 
 /// Certificate and key, once as two files and once as one (HAProxy wants that).
 pub(super) struct Certificate {
@@ -16,39 +16,37 @@ pub(super) struct Certificate {
 // === impl Certificate ===
 
 impl Certificate {
-    /// Makes one in the folder, or finds the one that is there.
-    pub(super) fn in_folder(scratch: &Scratch) -> Result<Self> {
-        let certificate = scratch.path().join("tls.crt");
-        let key = scratch.path().join("tls.key");
-        if !certificate.exists() {
-            let output = Command::new("openssl")
-                .args([
-                    "req",
-                    "-x509",
-                    "-newkey",
-                    "ec",
-                    "-pkeyopt",
-                    "ec_paramgen_curve:P-256",
-                    "-nodes",
-                    "-days",
-                    "2",
-                ])
-                .args([
-                    "-subj",
-                    "/CN=localhost",
-                    "-addext",
-                    "subjectAltName=DNS:localhost,IP:127.0.0.1",
-                ])
-                .arg("-keyout")
-                .arg(&key)
-                .arg("-out")
-                .arg(&certificate)
-                .output()?;
-            if !output.status.success() {
-                bail!("openssl: {}", String::from_utf8_lossy(&output.stderr));
-            }
+    /// Makes one.
+    pub(super) fn new(folder: &Folder) -> Result<Self> {
+        let certificate = folder.path().join("tls.crt");
+        let key = folder.path().join("tls.key");
+        let output = Command::new("openssl")
+            .args([
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:P-256",
+                "-nodes",
+                "-days",
+                "2",
+            ])
+            .args([
+                "-subj",
+                "/CN=localhost",
+                "-addext",
+                "subjectAltName=DNS:localhost,IP:127.0.0.1",
+            ])
+            .arg("-keyout")
+            .arg(&key)
+            .arg("-out")
+            .arg(&certificate)
+            .output()?;
+        if !output.status.success() {
+            bail!("openssl: {}", String::from_utf8_lossy(&output.stderr));
         }
-        let both = scratch.write(
+        let both = folder.write(
             "tls.pem",
             [std::fs::read(&certificate)?, std::fs::read(&key)?].concat(),
         )?;

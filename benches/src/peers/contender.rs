@@ -1,24 +1,27 @@
 //! Who takes part.
 
-use std::{net::SocketAddr, path::Path};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Result;
 
 use super::{
     backend::Backend,
+    certificate::Certificate,
     configured::{Caddy, Haproxy, Nginx},
     gateway::Gateway,
-    processes::Running,
-    scratch::Scratch,
     shape::Shape,
 };
+use crate::rig::{plan::Plan, processes::Running, scratch::Scratch};
 
 /// What every contender is set up with.
 pub(super) struct Bed<'a> {
     pub(super) scratch: &'a Scratch,
     pub(super) backend: &'a Backend,
-    /// Folder of this project's programs.
-    pub(super) programs: &'a Path,
+    /// Certificate for those that listen with TLS.
+    pub(super) certificate: &'a Certificate,
 }
 
 /// A proxy that can be measured.
@@ -36,6 +39,8 @@ pub(super) trait Contender {
 /// A started contender.
 pub(super) struct Serving {
     pub(super) running: Running,
+    /// Where its configuration is.
+    pub(super) folder: PathBuf,
     /// Without TLS.
     pub(super) plain: SocketAddr,
     /// With TLS.
@@ -46,7 +51,16 @@ pub(super) struct Serving {
     pub(super) control: Option<SocketAddr>,
 }
 
-/// All of them; nginx is the one that the others are compared with.
-pub(super) fn all() -> [&'static dyn Contender; 4] {
-    [&Nginx, &Haproxy, &Caddy, &Gateway]
+/// All of them; nginx comes first, for it is the one that the others are compared with.
+pub(super) fn all(plan: &Plan, programs: &Path) -> Vec<Box<dyn Contender>> {
+    let mut all: Vec<Box<dyn Contender>> = vec![
+        Box::new(Nginx),
+        Box::new(Haproxy),
+        Box::new(Caddy),
+        Box::new(Gateway::new("gateway", programs)),
+    ];
+    if let Some(before) = &plan.before {
+        all.push(Box::new(Gateway::new("before", before)));
+    }
+    all
 }

@@ -3,6 +3,7 @@
 use std::{
     fmt::Write as _,
     net::SocketAddr,
+    path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
 };
@@ -14,30 +15,60 @@ use super::{
     certificate::Certificate,
     contender::{Bed, Contender, Serving},
     load::http,
-    processes::{LOAD_CORE, PROXY_CORE, Running, pinned},
-    scratch::free_port,
     shape::Shape,
+};
+use crate::rig::{
+    processes::{LOAD_CORE, PROXY_CORE, Running, pinned},
+    scratch::{Folder, free_port},
 };
 
 /// Token for the catalog of the benchmark.
 const TOKEN: &str = "benchmark-token-of-no-value";
 
 /// Longest wait for the catalog, and for the first healthy endpoint.
-const READY_TIMEOUT: Duration = Duration::from_secs(20);
+const READY_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The gateway of this repository.
-pub(super) struct Gateway;
+/// The gateway of one build of this repository.
+pub(super) struct Gateway {
+    name: &'static str,
+    /// Folder of the programs.
+    programs: PathBuf,
+}
+
+// === impl Gateway ===
+
+impl Gateway {
+    pub(super) fn new(name: &'static str, programs: &Path) -> Self {
+        Self {
+            name,
+            programs: programs.to_owned(),
+        }
+    }
+
+    fn start_catalog(&self, folder: &Folder, address: SocketAddr) -> Result<Running> {
+        let mut command = pinned(LOAD_CORE, self.programs.join("service-catalog"));
+        command
+            .env("CATALOG_LISTEN", address.to_string())
+            .env("CATALOG_TOKEN", TOKEN)
+            .env("DATA_DIR", folder.path().join("catalog"))
+            .env("RUST_LOG", "warn");
+        let catalog = Running::start(command, &folder.path().join("catalog.log"), address)?;
+        until_answered(address, "/readyz")?;
+        Ok(catalog)
+    }
+}
 
 impl Contender for Gateway {
     fn name(&self) -> &'static str {
-        "gateway"
+        self.name
     }
 
     fn start(&self, bed: &Bed<'_>, shape: &Shape) -> Result<Option<Serving>> {
         let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
         let (plain, admin) = (local(free_port()?), local(free_port()?));
         let catalog_address = local(free_port()?);
-        let catalog = start_catalog(bed, catalog_address)?;
+        let folder = bed.scratch.folder(self.name)?;
+        let catalog = self.start_catalog(&folder, catalog_address)?;
         http(
             catalog_address,
             "POST",
@@ -55,14 +86,14 @@ impl Contender for Gateway {
                 Some(&json!({"address": endpoint})),
             )?;
         }
-        let file = bed.scratch.write("gateway.toml", routes(shape)?)?;
-        let mut command = pinned(PROXY_CORE, bed.programs.join("gateway"));
+        let file = folder.write("gateway.toml", routes(shape)?)?;
+        let mut command = pinned(PROXY_CORE, self.programs.join("gateway"));
         command
             .env("GATEWAY_CONFIG", file)
             .env("GATEWAY_LISTEN", plain.to_string())
             .env("ADMIN_LISTEN", admin.to_string())
             .env("CATALOG_URL", format!("http://{catalog_address}"))
-            .env("DATA_DIR", tempfile::tempdir_in(bed.scratch.path())?.keep())
+            .env("DATA_DIR", folder.path().join("gateway"))
             .env("RUST_LOG", if shape.access_log { "info" } else { "warn" })
             .env("LOG_FORMAT", "json");
         let mut tls = None;
@@ -70,7 +101,7 @@ impl Contender for Gateway {
             let address = local(free_port()?);
             let Certificate {
                 certificate, key, ..
-            } = Certificate::in_folder(bed.scratch)?;
+            } = bed.certificate;
             command
                 .env("GATEWAY_TLS_LISTEN", address.to_string())
                 .env("GATEWAY_TLS_CERT", certificate)
@@ -80,10 +111,11 @@ impl Contender for Gateway {
         if shape.files {
             command.env("GATEWAY_STATIC_DIR", bed.backend.files.join("static"));
         }
-        let running = Running::start(command, &bed.scratch.path().join("gateway.log"), plain)?;
+        let running = Running::start(command, &folder.path().join("gateway.log"), plain)?;
         until_answered(plain, "/s0/small")?;
         Ok(Some(Serving {
             running,
+            folder: folder.path().to_owned(),
             plain,
             tls,
             _helpers: vec![catalog],
@@ -105,18 +137,6 @@ impl Contender for Gateway {
         )?;
         Ok(())
     }
-}
-
-fn start_catalog(bed: &Bed<'_>, address: SocketAddr) -> Result<Running> {
-    let mut command = pinned(LOAD_CORE, bed.programs.join("service-catalog"));
-    command
-        .env("CATALOG_LISTEN", address.to_string())
-        .env("CATALOG_TOKEN", TOKEN)
-        .env("DATA_DIR", tempfile::tempdir_in(bed.scratch.path())?.keep())
-        .env("RUST_LOG", "warn");
-    let catalog = Running::start(command, &bed.scratch.path().join("catalog.log"), address)?;
-    until_answered(address, "/readyz")?;
-    Ok(catalog)
 }
 
 /// Two endpoints are checked every second, as the peers' are; a thousand every 30 s, so that the figure is about requests.

@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 use super::{
-    contender::{self, Bed},
+    contender::{Bed, Contender},
     shape::Shape,
 };
 
@@ -23,10 +23,10 @@ pub(super) struct IdleLine {
 }
 
 /// One contender after the other.
-pub(super) fn compare(bed: &Bed<'_>) -> Result<Vec<IdleLine>> {
+pub(super) fn compare(bed: &Bed<'_>, contenders: &[Box<dyn Contender>]) -> Result<Vec<IdleLine>> {
     let mut lines = Vec::new();
-    for contender in contender::all() {
-        let Some(serving) = contender.start(bed, &Shape::default())? else {
+    for contender in contenders {
+        let Some(serving) = contender.start(bed, &Shape::PLAIN)? else {
             continue;
         };
         let before = serving.running.memory_kib();

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
-use super::{
+use crate::rig::{
     processes::{LOAD_CORE, pinned},
     scratch::Scratch,
 };
@@ -87,7 +87,8 @@ impl Load {
                 Kind::Post { bytes } => {
                     let script =
                         format!("wrk.method = \"POST\"\nwrk.body = string.rep(\"x\", {bytes})\n");
-                    command.arg("-s").arg(scratch.write("post.lua", script)?);
+                    let folder = scratch.folder("wrk")?;
+                    command.arg("-s").arg(folder.write("post.lua", script)?);
                 }
                 Kind::Get | Kind::Http2 { .. } => {}
             }

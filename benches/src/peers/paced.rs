@@ -11,10 +11,10 @@ use std::{
 use anyhow::Result;
 
 use super::{
-    contender::{self, Bed},
-    rounds::{Plan, median},
+    contender::{Bed, Contender},
     shape::Shape,
 };
+use crate::rig::{median::median, plan::Plan};
 
 /// Requests per second of the comparison.
 const RATE: u64 = 10_000;
@@ -149,19 +149,27 @@ impl Latencies {
 }
 
 /// All contenders in turn.
-pub(super) fn compare(bed: &Bed<'_>, plan: &Plan) -> Result<Vec<LatencyLine>> {
+pub(super) fn compare(
+    bed: &Bed<'_>,
+    plan: &Plan,
+    contenders: &[Box<dyn Contender>],
+) -> Result<Vec<LatencyLine>> {
     let mut serving = Vec::new();
-    for contender in contender::all() {
-        if let Some(started) = contender.start(bed, &Shape::default())? {
-            serving.push((contender.name(), started));
+    let direct = SocketAddr::from(([127, 0, 0, 1], bed.backend.ports[0]));
+    let mut addresses = vec![("none (direct)", direct)];
+    for contender in contenders {
+        if let Some(started) = contender.start(bed, &Shape::PLAIN)? {
+            addresses.push((contender.name(), started.plain));
+            serving.push(started);
         }
     }
-    let mut taken: Vec<Vec<Latencies>> = serving.iter().map(|_| Vec::new()).collect();
+    let mut taken: Vec<Vec<Latencies>> = addresses.iter().map(|_| Vec::new()).collect();
     for round in 0..=plan.rounds {
-        for (index, (_, serving)) in serving.iter().enumerate() {
-            let time = Duration::from_secs(plan.seconds);
+        for (index, &(_, address)) in addresses.iter().enumerate() {
+            // Twice as long as the other cases: p99.9 needs many requests.
+            let time = Duration::from_secs(2 * plan.seconds);
             let latencies = Pace {
-                address: serving.plain,
+                address,
                 path: "/s1/small",
                 per_second: RATE,
                 time,
@@ -172,7 +180,7 @@ pub(super) fn compare(bed: &Bed<'_>, plan: &Plan) -> Result<Vec<LatencyLine>> {
             }
         }
     }
-    let lines = serving
+    let lines = addresses
         .iter()
         .zip(&taken)
         .map(|((contender, _), taken)| LatencyLine {

@@ -8,15 +8,17 @@ use std::{
 use anyhow::{Result, anyhow};
 
 use super::{
-    contender::{self, Bed, Contender, Serving},
+    contender::{Bed, Contender, Serving},
     paced::{Latencies, Pace},
     shape::Shape,
 };
 
 /// Requests per second meanwhile.
 const RATE: u64 = 5_000;
-/// How long.
+/// How long with changes.
 const TIME: Duration = Duration::from_secs(20);
+/// How long without, before.
+const QUIET: Duration = Duration::from_secs(10);
 /// Changes in that time.
 const CHANGES: u32 = 20;
 
@@ -28,10 +30,10 @@ pub(super) struct ReloadLine {
 }
 
 /// One contender after the other.
-pub(super) fn compare(bed: &Bed<'_>) -> Result<Vec<ReloadLine>> {
+pub(super) fn compare(bed: &Bed<'_>, contenders: &[Box<dyn Contender>]) -> Result<Vec<ReloadLine>> {
     let mut lines = Vec::new();
-    for contender in contender::all() {
-        let Some(serving) = contender.start(bed, &Shape::default())? else {
+    for contender in contenders {
+        let Some(serving) = contender.start(bed, &Shape::PLAIN)? else {
             continue;
         };
         let pace = Pace {
@@ -40,9 +42,13 @@ pub(super) fn compare(bed: &Bed<'_>) -> Result<Vec<ReloadLine>> {
             per_second: RATE,
             time: TIME,
         };
-        let quiet = pace.run();
+        let quiet = Pace {
+            time: QUIET,
+            ..pace
+        }
+        .run();
         let load = thread::spawn(move || pace.run());
-        change(contender, bed, &serving)?;
+        change(contender.as_ref(), bed, &serving)?;
         let changing = load
             .join()
             .map_err(|_| anyhow!("the load ended by a panic"))?;

@@ -1,7 +1,7 @@
 //! What a case asks of a contender's configuration.
 
 /// The work of a proxy, apart from the load.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Shape {
     /// Prefix routes `/s0/`, `/s1/`, …
     pub(super) routes: usize,
@@ -17,15 +17,16 @@ pub(super) struct Shape {
     pub(super) files: bool,
 }
 
-impl Default for Shape {
-    fn default() -> Self {
-        Self {
-            routes: 2,
-            endpoints: 2,
-            tls: false,
-            access_log: false,
-            cache: false,
-            files: false,
-        }
-    }
+// === impl Shape ===
+
+impl Shape {
+    /// Two routes, two endpoints and nothing more.
+    pub(super) const PLAIN: Self = Self {
+        routes: 2,
+        endpoints: 2,
+        tls: false,
+        access_log: false,
+        cache: false,
+        files: false,
+    };
 }

@@ -7,9 +7,11 @@ use anyhow::{Result, bail};
 use super::super::{
     certificate::Certificate,
     contender::{Bed, Contender, Serving},
-    processes::{PROXY_CORE, Running, pinned},
-    scratch::free_port,
     shape::Shape,
+};
+use crate::rig::{
+    processes::{PROXY_CORE, Running, pinned},
+    scratch::{Folder, free_port},
 };
 
 /// Caddy from the distribution. It has no cache of its own.
@@ -24,28 +26,29 @@ impl Contender for Caddy {
         if shape.cache {
             return Ok(None);
         }
-        let folder = bed.scratch.path();
+        let folder = bed.scratch.folder("caddy")?;
         let plain = SocketAddr::from(([127, 0, 0, 1], free_port()?));
         let tls = shape
             .tls
             .then(free_port)
             .transpose()?
             .map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
-        let admin = bed.scratch.path().join("caddy.sock");
-        let text = configuration(bed, shape, plain, tls, &admin)?;
-        let path = bed.scratch.write("Caddyfile", text)?;
+        let admin = folder.path().join("caddy.sock");
+        let text = configuration(bed, &folder, shape, plain, tls, &admin)?;
+        let path = folder.write("Caddyfile", text)?;
         let mut command = pinned(PROXY_CORE, "caddy");
         command
             .args(["run", "--adapter", "caddyfile", "--config"])
             .arg(path);
         command
             .env("GOMAXPROCS", "1")
-            .env("HOME", folder)
-            .env("XDG_DATA_HOME", folder)
-            .env("XDG_CONFIG_HOME", folder);
-        let running = Running::start(command, &folder.join("caddy.log"), plain)?;
+            .env("HOME", folder.path())
+            .env("XDG_DATA_HOME", folder.path())
+            .env("XDG_CONFIG_HOME", folder.path());
+        let running = Running::start(command, &folder.path().join("caddy.log"), plain)?;
         Ok(Some(Serving {
             running,
+            folder: folder.path().to_owned(),
             plain,
             tls,
             _helpers: Vec::new(),
@@ -53,10 +56,10 @@ impl Contender for Caddy {
         }))
     }
 
-    fn reload(&self, bed: &Bed<'_>, _serving: &Serving, _step: usize) -> Result<()> {
+    fn reload(&self, _bed: &Bed<'_>, serving: &Serving, _step: usize) -> Result<()> {
         let status = std::process::Command::new("caddy")
             .args(["reload", "--force", "--adapter", "caddyfile", "--config"])
-            .arg(bed.scratch.path().join("Caddyfile"))
+            .arg(serving.folder.join("Caddyfile"))
             .stderr(Stdio::null())
             .status()?;
         if !status.success() {
@@ -68,6 +71,7 @@ impl Contender for Caddy {
 
 fn configuration(
     bed: &Bed<'_>,
+    folder: &Folder,
     shape: &Shape,
     plain: SocketAddr,
     tls: Option<SocketAddr>,
@@ -77,7 +81,7 @@ fn configuration(
     let log = if shape.access_log {
         format!(
             "log {{\n output file {}/caddy.access\n}}",
-            bed.scratch.path().display()
+            folder.path().display()
         )
     } else {
         String::new()
@@ -109,7 +113,7 @@ fn configuration(
     if let Some(tls) = tls {
         let Certificate {
             certificate, key, ..
-        } = Certificate::in_folder(bed.scratch)?;
+        } = bed.certificate;
         writeln!(
             text,
             "https://:{} {{\n bind {}\n tls {} {}\n{site}}}",

@@ -5,14 +5,15 @@ use std::{fmt::Write as _, net::SocketAddr};
 use anyhow::Result;
 
 use super::super::{
-    certificate::Certificate,
     contender::{Bed, Contender, Serving},
-    processes::{PROXY_CORE, Running, pinned},
-    scratch::free_port,
     shape::Shape,
 };
+use crate::rig::{
+    processes::{PROXY_CORE, Running, pinned},
+    scratch::{Folder, free_port},
+};
 
-/// HAProxy from the distribution.
+/// HAProxy from the distribution. It serves no files.
 pub(crate) struct Haproxy;
 
 impl Contender for Haproxy {
@@ -21,21 +22,26 @@ impl Contender for Haproxy {
     }
 
     fn start(&self, bed: &Bed<'_>, shape: &Shape) -> Result<Option<Serving>> {
-        let folder = bed.scratch.path();
+        if shape.files {
+            return Ok(None);
+        }
+        let folder = bed.scratch.folder("haproxy")?;
         let plain = SocketAddr::from(([127, 0, 0, 1], free_port()?));
         let tls = shape
             .tls
             .then(free_port)
             .transpose()?
             .map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
-        let path = bed
-            .scratch
-            .write("haproxy.cfg", configuration(bed, shape, plain, tls)?)?;
+        let path = folder.write(
+            "haproxy.cfg",
+            configuration(bed, &folder, shape, plain, tls)?,
+        )?;
         let mut command = pinned(PROXY_CORE, "haproxy");
         command.arg("-W").arg("-f").arg(path);
-        let running = Running::start(command, &folder.join("haproxy.log"), plain)?;
+        let running = Running::start(command, &folder.path().join("haproxy.log"), plain)?;
         Ok(Some(Serving {
             running,
+            folder: folder.path().to_owned(),
             plain,
             tls,
             _helpers: Vec::new(),
@@ -50,6 +56,7 @@ impl Contender for Haproxy {
 
 fn configuration(
     bed: &Bed<'_>,
+    folder: &Folder,
     shape: &Shape,
     plain: SocketAddr,
     tls: Option<SocketAddr>,
@@ -71,7 +78,7 @@ fn configuration(
     }
     writeln!(text, "frontend clients\n bind {plain} backlog 4096")?;
     if let Some(tls) = tls {
-        let both = Certificate::in_folder(bed.scratch)?.both;
+        let both = &bed.certificate.both;
         writeln!(
             text,
             " bind {tls} ssl crt {} alpn h2,http/1.1 no-tls-tickets backlog 4096",
@@ -82,7 +89,7 @@ fn configuration(
     let map: String = (0..shape.routes)
         .map(|route| format!("/s{route}/ endpoints\n"))
         .collect();
-    let map = bed.scratch.write("haproxy.map", map)?;
+    let map = folder.write("haproxy.map", map)?;
     text.push_str(" unique-id-format %{+X}o%ci%cp%ts%rt%pid\n unique-id-header X-Request-ID\n option forwardfor\n");
     writeln!(text, " use_backend %[path,map_beg({})]", map.display())?;
     text.push_str("backend endpoints\n balance roundrobin\n option httpchk GET /small\n default-server check inter 1s\n");

@@ -7,9 +7,11 @@ use anyhow::Result;
 use super::super::{
     certificate::Certificate,
     contender::{Bed, Contender, Serving},
-    processes::{PROXY_CORE, Running, pinned},
-    scratch::free_port,
     shape::Shape,
+};
+use crate::rig::{
+    processes::{PROXY_CORE, Running, pinned},
+    scratch::{Folder, free_port},
 };
 
 /// nginx from the distribution.
@@ -21,21 +23,23 @@ impl Contender for Nginx {
     }
 
     fn start(&self, bed: &Bed<'_>, shape: &Shape) -> Result<Option<Serving>> {
-        let folder = bed.scratch.path();
+        let folder = bed.scratch.folder("nginx")?;
         let plain = SocketAddr::from(([127, 0, 0, 1], free_port()?));
         let tls = shape
             .tls
             .then(free_port)
             .transpose()?
             .map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
-        let path = bed
-            .scratch
-            .write("nginx.conf", configuration(bed, shape, plain, tls)?)?;
+        let path = folder.write(
+            "nginx.conf",
+            configuration(bed, &folder, shape, plain, tls)?,
+        )?;
         let mut command = pinned(PROXY_CORE, "nginx");
-        command.arg("-p").arg(folder).arg("-c").arg(path);
-        let running = Running::start(command, &folder.join("nginx.log"), plain)?;
+        command.arg("-p").arg(folder.path()).arg("-c").arg(path);
+        let running = Running::start(command, &folder.path().join("nginx.log"), plain)?;
         Ok(Some(Serving {
             running,
+            folder: folder.path().to_owned(),
             plain,
             tls,
             _helpers: Vec::new(),
@@ -50,11 +54,12 @@ impl Contender for Nginx {
 
 fn configuration(
     bed: &Bed<'_>,
+    folder: &Folder,
     shape: &Shape,
     plain: SocketAddr,
     tls: Option<SocketAddr>,
 ) -> Result<String> {
-    let folder = bed.scratch.path().display();
+    let folder = folder.path().display();
     let log = if shape.access_log {
         format!("{folder}/nginx.access combined buffer=64k flush=1s")
     } else {
@@ -87,7 +92,7 @@ fn configuration(
     if let Some(tls) = tls {
         let Certificate {
             certificate, key, ..
-        } = Certificate::in_folder(bed.scratch)?;
+        } = bed.certificate;
         writeln!(
             text,
             "listen {tls} ssl http2 reuseport backlog=4096; ssl_certificate {}; ssl_certificate_key {}; ssl_protocols TLSv1.2 TLSv1.3;\n\

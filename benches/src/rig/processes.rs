@@ -13,11 +13,11 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 /// The core of the proxies. Everything else runs on the other one.
-pub(super) const PROXY_CORE: &str = "0";
+pub(crate) const PROXY_CORE: &str = "0";
 /// The core of load generators and backends.
-pub(super) const LOAD_CORE: &str = "1";
+pub(crate) const LOAD_CORE: &str = "1";
 /// Longest wait for a program to accept connections.
-const START_TIMEOUT: Duration = Duration::from_secs(30);
+const START_TIMEOUT: Duration = Duration::from_secs(60);
 /// Longest wait for a program to end after TERM.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 /// How much of what a program said is repeated when it does not start.
@@ -26,12 +26,12 @@ const SAID_CHARS_MAX: usize = 2_000;
 const TICKS_PER_SECOND: f64 = 100.0;
 
 /// A program that ends with this value.
-pub(super) struct Running {
+pub(crate) struct Running {
     child: Child,
 }
 
 /// A command whose process stays on one core.
-pub(super) fn pinned(core: &str, program: impl AsRef<OsStr>) -> Command {
+pub(crate) fn pinned(core: &str, program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new("taskset");
     command.args(["-c", core]).arg(program);
     command
@@ -41,7 +41,7 @@ pub(super) fn pinned(core: &str, program: impl AsRef<OsStr>) -> Command {
 
 impl Running {
     /// Starts a program whose output goes to a file, and waits until it accepts connections at `address`.
-    pub(super) fn start(mut command: Command, log: &Path, address: SocketAddr) -> Result<Self> {
+    pub(crate) fn start(mut command: Command, log: &Path, address: SocketAddr) -> Result<Self> {
         let out = File::create(log).with_context(|| format!("cannot create {}", log.display()))?;
         command
             .stdin(Stdio::null())
@@ -64,12 +64,12 @@ impl Running {
     }
 
     /// Its process id. `taskset` replaces itself by the program, so this is the program's own.
-    pub(super) fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
     /// CPU time of the process and its descendants so far, in seconds.
-    pub(super) fn cpu_seconds(&self) -> f64 {
+    pub(crate) fn cpu_seconds(&self) -> f64 {
         family(self.id())
             .into_iter()
             .filter_map(cpu_ticks)
@@ -78,12 +78,12 @@ impl Running {
     }
 
     /// Memory of the process and its descendants, shared pages divided among those that share them (PSS), in KiB.
-    pub(super) fn memory_kib(&self) -> f64 {
+    pub(crate) fn memory_kib(&self) -> f64 {
         family(self.id()).into_iter().filter_map(pss_kib).sum()
     }
 
     /// Sends a signal by its name.
-    pub(super) fn signal(&self, name: &str) -> Result<()> {
+    pub(crate) fn signal(&self, name: &str) -> Result<()> {
         let status = Command::new("kill")
             .arg(format!("-{name}"))
             .arg(self.id().to_string())

@@ -1,4 +1,4 @@
-//! `peers <folder of the programs> <report>`: see [`benches::peers`].
+//! `measure <folder of the programs> <report>`: see [`benches::measure`].
 
 use std::path::PathBuf;
 
@@ -6,8 +6,8 @@ use anyhow::{Context as _, Result};
 
 fn main() -> Result<()> {
     let mut arguments = std::env::args_os().skip(1).map(PathBuf::from);
-    let usage = "usage: peers FOLDER_OF_PROGRAMS REPORT";
+    let usage = "usage: measure FOLDER_OF_PROGRAMS REPORT";
     let programs = arguments.next().context(usage)?;
     let results = arguments.next().context(usage)?;
-    benches::peers::compare(&programs, &results)
+    benches::measure(&programs, &results)
 }

@@ -3,14 +3,14 @@
 use std::{fs, path::Path, process::Command};
 
 /// For the head of the report.
-pub(super) struct Machine {
-    pub(super) lines: Vec<String>,
+pub(crate) struct Machine {
+    pub(crate) lines: Vec<String>,
 }
 
 // === impl Machine ===
 
 impl Machine {
-    pub(super) fn read(programs: &Path) -> Self {
+    pub(crate) fn read(programs: &Path) -> Self {
         let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let model = cpu
             .lines()

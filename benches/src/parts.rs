@@ -1,0 +1,200 @@
+//! What a request and a change consist of, each part as an operation that can be repeated.
+//!
+//! Criterion times them (`make bench-parts`). They use no clock, no socket and no thread, and their input is the same every time.
+
+use std::{collections::BTreeSet, hint::black_box, io, time::Duration};
+
+use catalog_api::Revision;
+use gateway::{
+    metrics::GatewayMetrics,
+    route::RequestView,
+    snapshot::{Change, Outside, Snapshot},
+    upstream::Tried,
+};
+use http::{HeaderMap, Method};
+use service_kit::{BoxError, metrics::Metrics};
+
+use crate::bed::{Bed, bed, catalog, service};
+
+/// One repetition.
+pub type Operation = Box<dyn FnMut()>;
+
+/// A part at one size.
+pub struct Part {
+    /// What it is.
+    pub name: &'static str,
+    /// How many there are of what it deals with.
+    pub size: usize,
+    prepare: fn(usize) -> Result<Operation, BoxError>,
+}
+
+/// Every part. Instances per service are ten where nothing else is said.
+pub const ALL: [Part; 11] = [
+    // Finding the route of the last service: it must not matter how many there are.
+    part("route", 10, route),
+    part("route", 1_000, route),
+    part("route", 10_000, route),
+    // Choosing one of so many endpoints and counting the request on it.
+    part("pick", 2, pick),
+    part("pick", 10, pick),
+    part("pick", 1_000, pick),
+    // The next snapshot after a change of one service among so many.
+    part("change", 100, change),
+    part("change", 1_000, change),
+    // The next snapshot when the whole catalog was sent again and nothing is different.
+    part("resync", 1_000, resync),
+    // What a request adds to the metrics of its route.
+    part("metrics", 1, metrics),
+    // The event of one request as JSON.
+    part("log", 1, log),
+];
+
+const fn part(
+    name: &'static str,
+    size: usize,
+    prepare: fn(usize) -> Result<Operation, BoxError>,
+) -> Part {
+    Part {
+        name,
+        size,
+        prepare,
+    }
+}
+
+// === impl Part ===
+
+impl Part {
+    /// Makes everything that is not to be measured.
+    ///
+    /// # Errors
+    /// When the size makes no valid catalog.
+    pub fn prepare(&self) -> Result<Operation, BoxError> {
+        (self.prepare)(self.size)
+    }
+
+    /// Name and size.
+    #[must_use]
+    pub fn title(&self) -> String {
+        format!("{}/{}", self.name, self.size)
+    }
+}
+
+fn route(services: usize) -> Result<Operation, BoxError> {
+    let Bed { snapshot, .. } = bed(services, 1)?;
+    let path = format!("/s{}/some/path", services - 1);
+    let headers = HeaderMap::new();
+    Ok(Box::new(move || {
+        let view = RequestView {
+            host: "example.org",
+            path: &path,
+            method: &Method::GET,
+            headers: &headers,
+        };
+        let found = snapshot.routes().find(black_box(&view));
+        assert!(black_box(found).is_ok());
+    }))
+}
+
+fn pick(instances: usize) -> Result<Operation, BoxError> {
+    let Bed { snapshot, .. } = bed(1, instances)?;
+    let pool = snapshot.pools().next().ok_or("no pool")?.clone();
+    let tried = Tried::default();
+    Ok(Box::new(move || {
+        assert!(black_box(pool.pick(black_box(&tried))).is_ok());
+    }))
+}
+
+fn change(services: usize) -> Result<Operation, BoxError> {
+    let Bed {
+        snapshot,
+        mut materials,
+    } = bed(services, 10)?;
+    // Two states in turn, so that each is a change and none is read from JSON while it is measured.
+    let states = [service(services / 2, 10, 2)?, service(services / 2, 10, 3)?];
+    let mut current = snapshot;
+    let mut step = 0;
+    Ok(Box::new(move || {
+        step += 1;
+        let change = Change::Put(states[step % 2].clone());
+        current = current.next(vec![change], &Outside::default(), &mut materials);
+    }))
+}
+
+fn resync(services: usize) -> Result<Operation, BoxError> {
+    let Bed {
+        snapshot,
+        mut materials,
+    } = bed(services, 10)?;
+    let whole = catalog(services, 10)?;
+    let mut current: Snapshot = snapshot;
+    Ok(Box::new(move || {
+        let change = Change::Replace {
+            revision: Revision(1),
+            services: whole.clone(),
+            keep: BTreeSet::new(),
+        };
+        current = current.next(vec![change], &Outside::default(), &mut materials);
+    }))
+}
+
+fn metrics(_: usize) -> Result<Operation, BoxError> {
+    let metrics = GatewayMetrics::new(Metrics::new("bench", "0"));
+    let route = metrics.route(&"route".into());
+    Ok(Box::new(move || {
+        // A route's counters end with the registry.
+        black_box(&metrics);
+        route.observe(
+            black_box(&Method::GET),
+            black_box(200),
+            black_box(Duration::from_micros(300)),
+        );
+    }))
+}
+
+/// As `service_kit::telemetry` sets it up, with nobody who writes it away, and without the time of day.
+fn log(_: usize) -> Result<Operation, BoxError> {
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(io::sink)
+        .without_time()
+        .json()
+        .flatten_event(true)
+        .finish();
+    let dispatch = tracing::Dispatch::new(subscriber);
+    Ok(Box::new(move || {
+        tracing::dispatcher::with_default(&dispatch, || {
+            tracing::event!(
+                target: "access",
+                tracing::Level::INFO,
+                http.method = black_box("GET"),
+                http.host = black_box(Some("example.org")),
+                http.path = black_box("/s1/some/path"),
+                http.route = Some("s1"),
+                http.status = black_box(200_u16),
+                http.bytes_received = 0_u64,
+                http.bytes_sent = black_box(64_u64),
+                service = Some("s1"),
+                endpoint = Some("127.0.0.1:7001"),
+                retries = 0_u64,
+                duration_ms = black_box(0.3_f64),
+                cut = false,
+                request.id = Some("0194f2b7-8c3d-4e5f-9a6b-7c8d9e0f1a2b"),
+                client.address = Some("127.0.0.1"),
+                "request"
+            );
+        });
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_part_can_be_repeated() {
+        for part in ALL.iter().filter(|part| part.size <= 1_000) {
+            let mut operation = part.prepare().unwrap();
+            operation();
+            operation();
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! What every load benchmark needs: programs started on one core and what they cost, a place for their files, what is to be
+//! measured, and the report.
+
+pub(crate) mod machine;
+pub(crate) mod median;
+pub(crate) mod plan;
+pub(crate) mod processes;
+pub(crate) mod report;
+pub(crate) mod scratch;
