@@ -4,6 +4,7 @@ mod purge;
 
 use std::{sync::Arc, time::Instant};
 
+use catalog_api::{PathChange, PathMatch, Redirect};
 use http::{Method, StatusCode};
 use serde::Serialize;
 use serde_json::json;
@@ -60,12 +61,19 @@ struct Table<'a> {
 struct RouteView<'a> {
     name: &'a str,
     host: Option<String>,
-    path_prefix: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path_prefix: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<&'a str>,
     strip_prefix: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rewrite: Option<&'a str>,
     methods: Vec<&'static str>,
     headers: Vec<(&'a str, &'a str)>,
     service: Option<&'a str>,
     answer: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    redirect: Option<&'a Redirect>,
     declared_by: &'static str,
 }
 
@@ -148,16 +156,27 @@ fn information() -> serde_json::Value {
 }
 
 fn route_view(route: &Route) -> RouteView<'_> {
-    let (service, answer) = match route.target() {
-        Target::Service(service) => (Some(service.as_str()), None),
-        Target::Metrics => (None, Some("metrics")),
-        Target::Files(_) => (None, Some("files")),
+    let (service, answer, redirect) = match route.target() {
+        Target::Service(service) => (Some(service.as_str()), None, None),
+        Target::Metrics => (None, Some("metrics"), None),
+        Target::Files(_) => (None, Some("files"), None),
+        Target::Redirect(redirect) => (None, Some("redirect"), Some(&**redirect)),
     };
+    let (path_prefix, path) = match route.path() {
+        PathMatch::Prefix(prefix) => (Some(prefix.as_str()), None),
+        PathMatch::Exact(path) => (None, Some(path.as_str())),
+    };
+    let change = route.path_change();
     RouteView {
         name: route.name(),
         host: route.host().map(ToString::to_string),
-        path_prefix: route.prefix().as_str(),
-        strip_prefix: route.strip_prefix(),
+        path_prefix,
+        path,
+        strip_prefix: *change == PathChange::Strip,
+        rewrite: match change {
+            PathChange::Rewrite(path) => Some(path.as_str()),
+            PathChange::Keep | PathChange::Strip => None,
+        },
         methods: route.methods().names().collect(),
         headers: route
             .headers()
@@ -166,6 +185,7 @@ fn route_view(route: &Route) -> RouteView<'_> {
             .collect(),
         service,
         answer,
+        redirect,
         declared_by: match route.owner() {
             Owner::File(_) => "file",
             Owner::Service(_) => "service",

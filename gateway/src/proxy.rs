@@ -142,6 +142,7 @@ impl ProxyHttp for GatewayProxy {
             Some(Target::Files(folder)) => {
                 static_files::answer(session, ctx, &self.files, &folder).await?;
             }
+            Some(Target::Redirect(redirect)) => respond::redirect(session, ctx, &redirect).await?,
             Some(Target::Service(_)) | None => return Ok(false),
         }
         Ok(true)

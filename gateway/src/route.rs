@@ -1,6 +1,6 @@
 //! Which route a request takes: a table that is data, and one `find`.
 //!
-//! Hosts and prefixes are looked up by hash, never scanned, so a request costs the same with ten routes and ten thousand.
+//! Hosts, paths and prefixes are looked up by hash, never scanned, so a request costs the same with ten routes and ten thousand.
 //! Must not know: pools, endpoints, Pingora.
 
 mod host;
@@ -11,7 +11,9 @@ mod table;
 
 use std::{path::Path, sync::Arc};
 
-use catalog_api::{HostPattern, PathPrefix, RouteSpec, ServiceId, ServiceName};
+use catalog_api::{
+    HostPattern, PathChange, PathMatch, Redirect, RouteAction, RouteSpec, ServiceId, ServiceName,
+};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use crate::metrics::RouteMetrics;
@@ -27,8 +29,8 @@ pub use table::RouteTable;
 pub struct Route {
     name: Arc<str>,
     host: Option<HostPattern>,
-    prefix: PathPrefix,
-    strip_prefix: bool,
+    path: PathMatch,
+    change: PathChange,
     methods: MethodSet,
     headers: Box<[(HeaderName, HeaderValue)]>,
     target: Target,
@@ -45,6 +47,8 @@ pub enum Target {
     Metrics,
     /// Files of a folder.
     Files(Arc<Path>),
+    /// Another place to ask.
+    Redirect(Arc<Redirect>),
 }
 
 /// Who declared a route. The operator's file comes before every service, so that no service can take over its paths.
@@ -98,8 +102,11 @@ impl Route {
         Self {
             name,
             host: spec.host.clone(),
-            prefix: spec.path_prefix.clone(),
-            strip_prefix: spec.strip_prefix,
+            path: spec.path.clone(),
+            change: match &spec.action {
+                RouteAction::Forward(change) => change.clone(),
+                RouteAction::Redirect(_) => PathChange::Keep,
+            },
             methods: spec.methods.iter().copied().collect(),
             headers,
             target,
@@ -119,13 +126,13 @@ impl Route {
     }
 
     /// Path condition.
-    pub fn prefix(&self) -> &PathPrefix {
-        &self.prefix
+    pub fn path(&self) -> &PathMatch {
+        &self.path
     }
 
-    /// Whether the prefix is taken off before the request is passed on.
-    pub fn strip_prefix(&self) -> bool {
-        self.strip_prefix
+    /// What becomes of the path before the request is passed on.
+    pub fn path_change(&self) -> &PathChange {
+        &self.change
     }
 
     /// Method condition; empty = any.
@@ -158,27 +165,61 @@ impl Route {
         Precedence::of(self)
     }
 
-    /// The path that the target gets.
-    pub fn upstream_path<'a>(&self, path: &'a str) -> &'a str {
-        if !self.strip_prefix {
-            return path;
-        }
+    /// The path that the target gets, in two parts to be put together.
+    pub fn upstream_path<'a>(&'a self, path: &'a str) -> (&'a str, &'a str) {
         // The final slash of the prefix stays as the first of the rest: `/api/name` → `/name`, `/api` → `/`.
-        match path.get(self.prefix.as_str().len() - 1..) {
-            Some(rest) if !rest.is_empty() => rest,
-            _ => "/",
+        let (base, rest) = match (&self.change, &self.path) {
+            (PathChange::Keep, _) => ("", path),
+            (PathChange::Strip, _) => ("", self.below_prefix(path)),
+            (PathChange::Rewrite(whole), PathMatch::Exact(_)) => ("", whole.as_str()),
+            (PathChange::Rewrite(base), PathMatch::Prefix(_)) => {
+                let base = base.as_str();
+                (
+                    base.strip_suffix('/').unwrap_or(base),
+                    self.below_prefix(path),
+                )
+            }
+        };
+        if base.is_empty() && rest.is_empty() {
+            return ("", "/");
+        }
+        (base, rest)
+    }
+
+    /// The prefix that is stripped, without its final slash; none when that is nothing.
+    pub fn stripped_prefix(&self) -> Option<&str> {
+        match (&self.change, &self.path) {
+            (PathChange::Strip, PathMatch::Prefix(prefix)) => prefix
+                .as_str()
+                .strip_suffix('/')
+                .filter(|prefix| !prefix.is_empty()),
+            _ => None,
         }
     }
 
-    /// The path below the prefix, whether it is stripped or not; empty for the prefix without its slash.
+    /// What follows the path condition, whether it is stripped or not; empty for the prefix without its slash and for a whole path.
     pub fn below_prefix<'a>(&self, path: &'a str) -> &'a str {
-        path.get(self.prefix.as_str().len() - 1..)
-            .unwrap_or_default()
+        match &self.path {
+            PathMatch::Prefix(prefix) => path.get(prefix.as_str().len() - 1..).unwrap_or_default(),
+            PathMatch::Exact(_) => "",
+        }
     }
 
     fn headers_match(&self, headers: &HeaderMap) -> bool {
         self.headers
             .iter()
             .all(|(name, value)| headers.get_all(name).iter().any(|present| present == value))
+    }
+}
+
+// === impl Target ===
+
+impl Target {
+    /// What answers a route that a service declares.
+    pub fn declared_by(service: &ServiceName, spec: &RouteSpec) -> Self {
+        match &spec.action {
+            RouteAction::Forward(_) => Self::Service(service.clone()),
+            RouteAction::Redirect(redirect) => Self::Redirect(Arc::new(redirect.clone())),
+        }
     }
 }

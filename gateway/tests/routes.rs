@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use catalog_api::{HostPattern, Method, RouteSpec, ServiceId};
+use catalog_api::{HostPattern, Method, PathMatch, RouteSpec, ServiceId};
 use gateway::{
     metrics::{GatewayMetrics, RouteMetrics},
     route::{NoRoute, Owner, RequestView, Route, RouteTable, Target},
@@ -49,8 +49,12 @@ fn fits_host(spec: &RouteSpec, host: &str) -> bool {
 }
 
 fn fits_path(spec: &RouteSpec, path: &str) -> bool {
-    let prefix = spec.path_prefix.as_str();
-    path.starts_with(prefix) || format!("{path}/") == prefix
+    match &spec.path {
+        PathMatch::Exact(whole) => path == whole.as_str(),
+        PathMatch::Prefix(prefix) => {
+            path.starts_with(prefix.as_str()) || format!("{path}/") == prefix.as_str()
+        }
+    }
 }
 
 fn fits_headers(spec: &RouteSpec, asked: &Asked) -> bool {
@@ -82,7 +86,10 @@ fn rank(position: usize, declared: &Declared) -> impl Ord {
         Some(HostPattern::Wildcard(suffix)) => (1, -(suffix.len() as i64)),
         None => (2, 0),
     };
-    let prefix = -(spec.path_prefix.as_str().len() as i64);
+    let path = match &spec.path {
+        PathMatch::Exact(_) => (0, 0),
+        PathMatch::Prefix(prefix) => (1, -(prefix.as_str().len() as i64)),
+    };
     let owner = match owner {
         Owner::File(place) => (0, *place as u64),
         Owner::Service(ServiceId(id)) => (1, *id),
@@ -91,7 +98,7 @@ fn rank(position: usize, declared: &Declared) -> impl Ord {
         spec.methods.is_empty(),
         -(spec.headers.iter().count() as i64),
     );
-    (host, prefix, predicates, owner, name(position))
+    (host, path, predicates, owner, name(position))
 }
 
 fn oracle(routes: &[Declared], asked: &Asked) -> Outcome {
@@ -180,8 +187,10 @@ fn any_spec() -> impl Strategy<Value = RouteSpec> {
         2 => any_host().prop_map(Some),
         2 => any_host().prop_map(|host| Some(format!("*.{host}"))),
     ];
-    let prefix = prop::collection::vec(prop::sample::select(vec!["x", "y", "xy"]), 0..4)
+    let path = prop::collection::vec(prop::sample::select(vec!["x", "y", "xy"]), 0..4)
         .prop_map(|segments| format!("/{}", segments.join("/")));
+    let condition = prop::sample::select(vec!["path_prefix", "path_prefix", "path"]);
+    let slash = prop::sample::select(vec!["", "", "/"]);
     let methods = prop::collection::btree_set(
         prop::sample::select(vec![
             Method::Get,
@@ -192,11 +201,14 @@ fn any_spec() -> impl Strategy<Value = RouteSpec> {
         0..3,
     );
     let headers = prop::collection::btree_map("x-[pq]", "[12]", 0..3);
-    (host, prefix, methods, headers).prop_map(|(host, prefix, methods, headers)| {
-        let json =
-            json!({"host": host, "path_prefix": prefix, "methods": methods, "headers": headers});
-        serde_json::from_value(json).unwrap()
-    })
+    (host, path, condition, slash, methods, headers).prop_map(
+        |(host, path, condition, slash, methods, headers)| {
+            let path = format!("{path}{}", if path == "/" { "" } else { slash });
+            let json =
+                json!({"host": host, condition: path, "methods": methods, "headers": headers});
+            serde_json::from_value(json).unwrap()
+        },
+    )
 }
 
 fn any_declared() -> impl Strategy<Value = Declared> {
@@ -277,6 +289,30 @@ fn a_prefix_ends_at_a_segment() {
 }
 
 #[test]
+fn a_whole_path_comes_before_every_prefix_and_has_nothing_below_it() {
+    let table = table(&[
+        from_service(1, json!({"path_prefix": "/api/"})),
+        from_service(2, json!({"path": "/api"})),
+        from_service(3, json!({"path": "/api/x/"})),
+        from_service(4, json!({"path": "/", "methods": ["GET"]})),
+        from_service(5, json!({"path_prefix": "/"})),
+    ]);
+    for (method, path, route) in [
+        ("GET", "/api", 1),
+        ("GET", "/api/", 0),
+        ("GET", "/api/x/", 2),
+        ("GET", "/api/x", 0),
+        ("GET", "/api/x/y", 0),
+        ("GET", "/", 3),
+        ("POST", "/", 4),
+        ("GET", "/y", 4),
+    ] {
+        let outcome = found(&table, &ask(method, "h", path));
+        assert_eq!(outcome, Outcome::Route(route), "{method} {path}");
+    }
+}
+
+#[test]
 fn a_wildcard_is_for_names_below_it_only() {
     let table = table(&[from_service(1, json!({"host": "*.b.c"}))]);
     for (host, expected) in [
@@ -322,9 +358,10 @@ fn the_operator_wins_ties_and_after_that_the_oldest_service() {
 fn ten_thousand_routes_are_told_apart() {
     let routes: Vec<_> = (0..10_000)
         .map(|n| {
-            let spec = match n % 3 {
+            let spec = match n % 4 {
                 0 => json!({"host": format!("h{n}.test"), "path_prefix": format!("/p{n}")}),
                 1 => json!({"host": format!("*.w{n}.test")}),
+                2 => json!({"path": format!("/a/b/p{n}/x/y/z")}),
                 _ => json!({"path_prefix": format!("/a/b/p{n}")}),
             };
             from_service(n, spec)
@@ -332,7 +369,7 @@ fn ten_thousand_routes_are_told_apart() {
         .collect();
     let table = table(&routes);
     for n in 0..10_000 {
-        let asked = match n % 3 {
+        let asked = match n % 4 {
             0 => ask("GET", &format!("h{n}.test"), &format!("/p{n}/x")),
             1 => ask("GET", &format!("any.w{n}.test"), "/x"),
             _ => ask("GET", "h", &format!("/a/b/p{n}/x/y/z")),

@@ -100,7 +100,8 @@ fn visible(snapshot: &Snapshot) -> Vec<String> {
     let routes = snapshot.routes().all().iter().map(|route| {
         let condition = (
             route.host(),
-            route.prefix(),
+            route.path(),
+            route.path_change(),
             route.methods(),
             route.headers(),
         );

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use catalog_api::{HeaderMatch, HostPattern, Method, PathPrefix, RouteSpec, ServiceName};
+use catalog_api::{PathChange, PathMatch, RouteAction, RouteSpec, ServiceName};
 use serde::Deserialize;
 use service_kit::settings::{Settings, SettingsError};
 
@@ -24,23 +24,17 @@ pub(super) const STATIC_DIR: &str = "GATEWAY_STATIC_DIR";
 /// Longest name of a route, in bytes: it is a label of every metric of the route.
 const NAME_BYTES_MAX: usize = 63;
 
+/// What the file says about a route besides what a service could say, too, which is read as a [`RouteSpec`].
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawRoute {
+struct RawTarget {
     name: String,
     service: Option<ServiceName>,
     answer: Option<Answer>,
     files: Option<PathBuf>,
-    host: Option<HostPattern>,
-    #[serde(default)]
-    path_prefix: PathPrefix,
-    #[serde(default)]
-    strip_prefix: bool,
-    #[serde(default)]
-    methods: BTreeSet<Method>,
-    #[serde(default)]
-    headers: HeaderMatch,
 }
+
+/// Keys of [`RawTarget`].
+const TARGET_KEYS: [&str; 4] = ["name", "service", "answer", "files"];
 
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -80,61 +74,76 @@ pub(super) fn built_in(folder: &Path) -> Vec<FileRoute> {
 }
 
 fn parse(routes: toml::Value, folder: &Path) -> Result<Vec<FileRoute>, String> {
-    let raw: Vec<RawRoute> = routes
-        .try_into()
-        .map_err(|error: toml::de::Error| error.message().to_owned())?;
+    let tables: Vec<toml::Table> = routes.try_into().map_err(message)?;
     let mut names = BTreeSet::new();
-    raw.into_iter()
-        .map(|route| {
-            let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-            if route.name.is_empty()
-                || route.name.len() > NAME_BYTES_MAX
-                || !route.name.bytes().all(plain)
-            {
-                return Err(format!(
-                    "the name {:?} must have 1 to {NAME_BYTES_MAX} characters of A-Z a-z 0-9 . _ -",
-                    route.name
-                ));
-            }
-            if route.name == UNMATCHED || !names.insert(route.name.clone()) {
-                return Err(format!(
-                    "the name {:?} is taken; names must be unique",
-                    route.name
-                ));
-            }
-            file_route(route, folder)
+    tables
+        .into_iter()
+        .map(|mut table| {
+            let target = TARGET_KEYS
+                .into_iter()
+                .filter_map(|key| table.remove_entry(key))
+                .collect::<toml::Table>();
+            let target: RawTarget = target.try_into().map_err(message)?;
+            let name = target.name.clone();
+            check_name(&name, &mut names)?;
+            let spec: RouteSpec = table
+                .try_into()
+                .map_err(|error: toml::de::Error| format!("route {name:?}: {}", error.message()))?;
+            file_route(target, spec, folder)
         })
         .collect()
 }
 
-fn file_route(route: RawRoute, folder: &Path) -> Result<FileRoute, String> {
-    let target = match (route.service, route.answer, route.files) {
-        (Some(service), None, None) => Target::Service(service),
-        (None, Some(Answer::Metrics), None) => Target::Metrics,
-        (None, Some(Answer::Static), None) => Target::Files(folder.into()),
-        (None, None, Some(files)) if !files.as_os_str().is_empty() => Target::Files(files.into()),
+fn message(error: toml::de::Error) -> String {
+    error.message().to_owned()
+}
+
+fn check_name(name: &str, taken: &mut BTreeSet<String>) -> Result<(), String> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.bytes().all(plain) {
+        return Err(format!(
+            "the name {name:?} must have 1 to {NAME_BYTES_MAX} characters of A-Z a-z 0-9 . _ -"
+        ));
+    }
+    if name == UNMATCHED || !taken.insert(name.to_owned()) {
+        return Err(format!("the name {name:?} is taken; names must be unique"));
+    }
+    Ok(())
+}
+
+fn file_route(raw: RawTarget, spec: RouteSpec, folder: &Path) -> Result<FileRoute, String> {
+    let name = &raw.name;
+    let target = match (raw.service, raw.answer, raw.files, &spec.action) {
+        (Some(service), None, None, RouteAction::Forward(_)) => Target::Service(service),
+        (None, Some(Answer::Metrics), None, RouteAction::Forward(_)) => Target::Metrics,
+        (None, Some(Answer::Static), None, RouteAction::Forward(_)) => Target::Files(folder.into()),
+        (None, None, Some(files), RouteAction::Forward(_)) if !files.as_os_str().is_empty() => {
+            Target::Files(files.into())
+        }
+        (None, None, None, RouteAction::Redirect(redirect)) => {
+            Target::Redirect(Arc::new(redirect.clone()))
+        }
         _ => {
             return Err(format!(
-                "route {:?} needs one target: service = \"name\", answer = \"metrics\" or \"static\", or files = \"folder\"",
-                route.name
+                "route {name:?} needs one target: service = \"name\", answer = \"metrics\" or \"static\", files = \"folder\", or redirect = {{ to = \"/path\" }}"
             ));
         }
     };
-    if !matches!(target, Target::Service(_)) && route.strip_prefix {
+    let changes_path =
+        matches!(&spec.action, RouteAction::Forward(change) if *change != PathChange::Keep);
+    if !matches!(target, Target::Service(_)) && changes_path {
         return Err(format!(
-            "strip_prefix of route {:?} has no effect without a service",
-            route.name
+            "strip_prefix or rewrite of route {name:?} has no effect without a service"
+        ));
+    }
+    if matches!(target, Target::Files(_)) && matches!(spec.path, PathMatch::Exact(_)) {
+        return Err(format!(
+            "route {name:?} serves a folder, whose files have paths below its own: use path_prefix"
         ));
     }
     Ok(FileRoute {
-        name: Arc::from(route.name),
-        spec: RouteSpec {
-            host: route.host,
-            path_prefix: route.path_prefix,
-            strip_prefix: route.strip_prefix,
-            methods: route.methods,
-            headers: route.headers,
-        },
+        name: Arc::from(raw.name),
+        spec,
         target,
     })
 }
@@ -152,7 +161,7 @@ mod tests {
     fn the_documented_file_has_the_documented_routes() {
         let names: Vec<_> = built_in(Path::new("static"))
             .iter()
-            .map(|route| (route.name.to_string(), route.spec.path_prefix.to_string()))
+            .map(|route| (route.name.to_string(), route.spec.path.to_string()))
             .collect();
         let expected = [
             ("catalog", "/"),
@@ -181,8 +190,37 @@ mod tests {
             ("[[routes]]\nname='a b'\nservice='x'", "characters of"),
             ("[[routes]]\nname='a'\nservice='X'", "DNS label"),
             (
-                "[[routes]]\nname='a'\nservice='x'\npath='/'",
-                "unknown field `path`",
+                "[[routes]]\nname='a'\nservice='x'\ncolour='/'",
+                "route \"a\": unknown field `colour`",
+            ),
+            (
+                "[[routes]]\nname='a'\nservice='x'\nmirror='y'",
+                "unknown field `mirror`",
+            ),
+            (
+                "[[routes]]\nname='a'\nservice='x'\npath='/'\npath_prefix='/'",
+                "must not be given with path_prefix",
+            ),
+            (
+                "[[routes]]\nname='a'\nservice='x'\nredirect={to='/y'}",
+                "needs one target",
+            ),
+            ("[[routes]]\nname='a'\nredirect={to='//y'}", "redirect.to"),
+            (
+                "[[routes]]\nname='a'\nredirect={to='/y', status=300}",
+                "301, 302, 303, 307 or 308",
+            ),
+            (
+                "[[routes]]\nname='a'\npath='/y'\nredirect={to='/y'}",
+                "round in circles",
+            ),
+            (
+                "[[routes]]\nname='a'\nanswer='metrics'\nrewrite='/y'",
+                "no effect",
+            ),
+            (
+                "[[routes]]\nname='a'\nfiles='x'\npath='/y'",
+                "use path_prefix",
             ),
             (
                 "[[routes]]\nname='a'\nservice='x'\npath_prefix='x'",

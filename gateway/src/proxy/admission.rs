@@ -97,15 +97,19 @@ fn asks_for_tunnel(header: &RequestHeader) -> bool {
 }
 
 /// Path and query for the service; none when they are what the client sent, in origin form, which costs no allocation.
-fn upstream_target(header: &RequestHeader, path: &str) -> Option<String> {
+fn upstream_target(header: &RequestHeader, (base, rest): (&str, &str)) -> Option<String> {
     let query = header.uri.query();
-    let is_same = match (header.raw_path().strip_prefix(path.as_bytes()), query) {
+    let received = header
+        .raw_path()
+        .strip_prefix(base.as_bytes())
+        .and_then(|path| path.strip_prefix(rest.as_bytes()));
+    let is_same = match (received, query) {
         (Some([b'?', rest @ ..]), Some(query)) => rest == query.as_bytes(),
         (Some([]), None) => true,
         _ => false,
     };
     (!is_same).then(|| match query {
-        Some(query) => format!("{path}?{query}"),
-        None => path.to_owned(),
+        Some(query) => format!("{base}{rest}?{query}"),
+        None => format!("{base}{rest}"),
     })
 }

@@ -34,7 +34,7 @@ pub struct Entrances {
 
 impl Entrance {
     /// The entrance to one service. Its route is `listener:service` in metrics and logs; no route of a service can be called so,
-    /// because their names have a slash after the colon.
+    /// because their names have a host or a path after the colon.
     pub fn to_service(service: &ServiceName, metrics: &Arc<GatewayMetrics>) -> Self {
         let name: Arc<str> = format!("listener:{service}").into();
         let metrics = metrics.route(&name);

@@ -49,12 +49,8 @@ pub(super) fn prepare_request(
     {
         upstream.insert_header("x-forwarded-host", host)?;
     }
-    match &ctx.route {
-        Some(route) if route.strip_prefix() && route.prefix().as_str() != "/" => {
-            let prefix = route.prefix().as_str();
-            upstream.insert_header("x-forwarded-prefix", &prefix[..prefix.len() - 1])?;
-        }
-        _ => {}
+    if let Some(prefix) = ctx.route.as_ref().and_then(|route| route.stripped_prefix()) {
+        upstream.insert_header("x-forwarded-prefix", prefix)?;
     }
     if let Some(id) = &ctx.request_id {
         upstream.insert_header("x-request-id", id.header())?;

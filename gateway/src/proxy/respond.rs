@@ -7,10 +7,11 @@ use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 use service_kit::{http::RequestId, metrics::Metrics, problem::Problem};
 
-use super::{Context, Redirect, grpc};
+use super::{Context, Redirect, grpc, redirect};
 use crate::{
     error::{CLIENT_CLOSED_REQUEST, GatewayError, METHODS},
     metrics::GatewayMetrics,
+    route::RequestPath,
 };
 
 /// Answers before anything was sent to a service. The connection stays open unless its framing is in doubt.
@@ -71,9 +72,40 @@ pub(super) async fn to_https(
         let error = GatewayError::Malformed("it has no valid Host to redirect to");
         return refuse(session, ctx, error).await;
     };
-    let mut response = ResponseHeader::build(StatusCode::PERMANENT_REDIRECT, Some(3))?;
+    go_to(session, ctx, StatusCode::PERMANENT_REDIRECT, location).await
+}
+
+/// Answers as a route says that leads to another place.
+pub(super) async fn redirect(
+    session: &mut Session,
+    ctx: &Context,
+    redirect: &catalog_api::Redirect,
+) -> Result<()> {
+    let request = session.req_header();
+    let path = RequestPath::parse(request.uri.path()).ok();
+    let rest = (ctx.route.as_ref())
+        .zip(path.as_ref())
+        .map_or("", |(route, path)| route.below_prefix(path.as_str()));
+    let location = redirect::location(redirect, rest, request.uri.query());
+    let status = StatusCode::from_u16(redirect.status.code());
+    go_to(session, ctx, status.unwrap_or(StatusCode::FOUND), location).await
+}
+
+async fn go_to(
+    session: &mut Session,
+    ctx: &Context,
+    status: StatusCode,
+    location: String,
+) -> Result<()> {
+    let mut response = ResponseHeader::build(status, Some(4))?;
     response.insert_header(header::LOCATION, location)?;
     response.insert_header(header::CONTENT_LENGTH, 0)?;
+    if let Some(id) = &ctx.request_id {
+        response.insert_header("x-request-id", id.header())?;
+    }
+    if session.is_process_shutting_down() {
+        session.set_keepalive(None);
+    }
     session
         .write_response_header(Box::new(response), true)
         .await

@@ -2,16 +2,16 @@
 
 use std::cmp::{Ordering, Reverse};
 
-use catalog_api::HostPattern;
+use catalog_api::{HostPattern, PathMatch};
 
 use super::{Owner, Route};
 
-/// Of two routes that match, the greater one wins: exact host, longer wildcard, any host; then the longer prefix; then a method
-/// condition; then more header conditions; then the operator's file in its order, then the lowest service id.
+/// Of two routes that match, the greater one wins: exact host, longer wildcard, any host; then a whole path, the longer prefix; then a
+/// method condition; then more header conditions; then the operator's file in its order, then the lowest service id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Precedence<'a> {
     host: HostRank,
-    prefix_bytes: usize,
+    path: PathRank,
     names_methods: bool,
     header_conditions: usize,
     owner: Reverse<Owner>,
@@ -23,6 +23,12 @@ pub struct Precedence<'a> {
 enum HostRank {
     Any,
     Wildcard { suffix_bytes: usize },
+    Exact,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum PathRank {
+    Prefix { bytes: usize },
     Exact,
 }
 
@@ -38,7 +44,12 @@ impl<'a> Precedence<'a> {
                 },
                 None => HostRank::Any,
             },
-            prefix_bytes: route.prefix.as_str().len(),
+            path: match &route.path {
+                PathMatch::Exact(_) => PathRank::Exact,
+                PathMatch::Prefix(prefix) => PathRank::Prefix {
+                    bytes: prefix.as_str().len(),
+                },
+            },
             names_methods: !route.methods.is_any(),
             header_conditions: route.headers.len(),
             owner: Reverse(route.owner),

@@ -1,23 +1,25 @@
-//! Every route, laid out for look-up: host by hash, then path prefixes by hash from the longest to `/`.
+//! Every route, laid out for look-up: host by hash, then the whole path by hash, then its prefixes by hash from the longest to `/`.
 
 use std::sync::Arc;
 
 use ahash::AHashMap;
-use catalog_api::HostPattern;
+use catalog_api::{HostPattern, PathMatch};
 
 use super::{MethodSet, NoRoute, RequestView, Route, precedence::first_wins};
 
 /// An immutable set of routes.
 #[derive(Debug, Default)]
 pub struct RouteTable {
-    exact: AHashMap<Box<str>, PrefixTable>,
-    wildcard: AHashMap<Box<str>, PrefixTable>,
-    any: PrefixTable,
+    exact: AHashMap<Box<str>, PathTable>,
+    wildcard: AHashMap<Box<str>, PathTable>,
+    any: PathTable,
     all: Vec<Arc<Route>>,
 }
 
 #[derive(Debug, Default)]
-struct PrefixTable {
+struct PathTable {
+    /// Routes of one whole path, in order of precedence.
+    by_path: AHashMap<Box<str>, Vec<Arc<Route>>>,
     /// Key: the prefix without its final slash. Value: in order of precedence.
     by_prefix: AHashMap<Box<str>, Vec<Arc<Route>>>,
     /// Most slashes in a key. A path is cut there first, so that its length does not count.
@@ -32,7 +34,7 @@ impl RouteTable {
         routes.sort_by(|a, b| first_wins(a, b));
         let mut table = Self::default();
         for route in &routes {
-            let prefixes = match route.host() {
+            let paths = match route.host() {
                 Some(HostPattern::Exact(name)) => {
                     table.exact.entry(name.as_str().into()).or_default()
                 }
@@ -41,7 +43,7 @@ impl RouteTable {
                 }
                 None => &mut table.any,
             };
-            prefixes.insert(Arc::clone(route));
+            paths.insert(Arc::clone(route));
         }
         table.all = routes;
         table
@@ -72,7 +74,7 @@ impl RouteTable {
     fn tables_for<'t, 'h>(
         &'t self,
         host: &'h str,
-    ) -> impl Iterator<Item = &'t PrefixTable> + use<'t, 'h> {
+    ) -> impl Iterator<Item = &'t PathTable> + use<'t, 'h> {
         let suffixes = if self.wildcard.is_empty() { "" } else { host };
         let wildcards = suffixes
             .match_indices('.')
@@ -85,17 +87,35 @@ impl RouteTable {
     }
 }
 
-// === impl PrefixTable ===
+// === impl PathTable ===
 
-impl PrefixTable {
+impl PathTable {
     fn insert(&mut self, route: Arc<Route>) {
-        let prefix = route.prefix().as_str();
-        let key = &prefix[..prefix.len() - 1];
-        self.slashes_max = self.slashes_max.max(key.matches('/').count());
-        self.by_prefix.entry(key.into()).or_default().push(route);
+        let routes = match route.path() {
+            PathMatch::Exact(path) => self.by_path.entry(path.as_str().into()),
+            PathMatch::Prefix(prefix) => {
+                let prefix = prefix.as_str();
+                let key = &prefix[..prefix.len() - 1];
+                self.slashes_max = self.slashes_max.max(key.matches('/').count());
+                self.by_prefix.entry(key.into())
+            }
+        };
+        routes.or_default().push(route);
     }
 
     fn find<'t>(
+        &'t self,
+        request: &RequestView<'_>,
+        refused: &mut MethodSet,
+    ) -> Option<&'t Arc<Route>> {
+        // Empty maps answer without a hash.
+        self.by_path
+            .get(request.path)
+            .and_then(|routes| first_fitting(routes, request, refused))
+            .or_else(|| self.find_by_prefix(request, refused))
+    }
+
+    fn find_by_prefix<'t>(
         &'t self,
         request: &RequestView<'_>,
         refused: &mut MethodSet,
@@ -109,19 +129,32 @@ impl PrefixTable {
             .nth(self.slashes_max + 1)
             .map_or(path.len(), |(slash, _)| slash);
         loop {
-            for route in self.by_prefix.get(&path[..end]).into_iter().flatten() {
-                if !route.headers_match(request.headers) {
-                    continue;
-                }
-                if route.methods().allows(request.method) {
-                    return Some(route);
-                }
-                *refused = refused.union(route.methods());
-            }
-            if end == 0 {
-                return None;
+            let found = self
+                .by_prefix
+                .get(&path[..end])
+                .and_then(|routes| first_fitting(routes, request, refused));
+            if found.is_some() || end == 0 {
+                return found;
             }
             end = path[..end].rfind('/').unwrap_or(0);
         }
     }
+}
+
+/// The first route whose other conditions hold. Methods of those that fit but for the method are added to `refused`.
+fn first_fitting<'t>(
+    routes: &'t [Arc<Route>],
+    request: &RequestView<'_>,
+    refused: &mut MethodSet,
+) -> Option<&'t Arc<Route>> {
+    routes.iter().find(|route| {
+        if !route.headers_match(request.headers) {
+            return false;
+        }
+        let allowed = route.methods().allows(request.method);
+        if !allowed {
+            *refused = refused.union(route.methods());
+        }
+        allowed
+    })
 }

@@ -94,7 +94,7 @@ impl Materials {
             service.routes.iter().map(|spec| {
                 let name: Arc<str> = label(service, spec).into();
                 let metrics = self.metrics.route(&name);
-                let target = Target::Service(service.name.clone());
+                let target = Target::declared_by(&service.name, spec);
                 Arc::new(Route::new(
                     name,
                     spec,
@@ -123,7 +123,7 @@ impl Materials {
 /// A name that a person recognises, and that two routes of one service share only when they match the same host and path.
 fn label(service: &Service, spec: &RouteSpec) -> String {
     match &spec.host {
-        Some(host) => format!("{}:{host}{}", service.name, spec.path_prefix),
-        None => format!("{}:{}", service.name, spec.path_prefix),
+        Some(host) => format!("{}:{host}{}", service.name, spec.path),
+        None => format!("{}:{}", service.name, spec.path),
     }
 }

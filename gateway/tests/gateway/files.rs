@@ -9,19 +9,14 @@ use std::{
 
 use catalog_api::RouteSpec;
 use gateway::{FileRoute, route::Target};
+use serde_json::json;
 use tempfile::TempDir;
 
 use crate::harness::{Connection, Message, Rig, request};
 
 /// A gateway that serves a folder under `/f/`.
 async fn serving(folder: &Path) -> Rig {
-    let spec = RouteSpec {
-        host: None,
-        path_prefix: "/f/".parse().unwrap(),
-        strip_prefix: false,
-        methods: Default::default(),
-        headers: Default::default(),
-    };
+    let spec: RouteSpec = serde_json::from_value(json!({"path_prefix": "/f/"})).unwrap();
     let route = FileRoute {
         name: "f".into(),
         spec,

@@ -128,7 +128,7 @@ fn mistakes_in_the_configuration_are_named_and_exit_with_2() {
     let data = TempDir::new().unwrap();
     let file = routes(
         data.path(),
-        "[[routes]]\nname = 'a'\nservice = 'x'\npath = '/'\n",
+        "[[routes]]\nname = 'a'\nservice = 'x'\nmirror = 'y'\n",
     );
     let authority = Authority::new();
     let mixed = PairFiles {
@@ -142,13 +142,24 @@ fn mistakes_in_the_configuration_are_named_and_exit_with_2() {
         (
             &["--check", "--config", file][..],
             ("NO_COLOR", "1"),
-            &["routes", "unknown field `path`", "gateway.toml"][..],
+            &["routes", "unknown field `mirror`", "gateway.toml"][..],
         ),
         (&["--nonsense"], ("NO_COLOR", "1"), &["--nonsense"]),
         (
             &[],
             ("GATEWAY_LISTN", "x"),
             &["GATEWAY_LISTN", "GATEWAY_LISTEN"],
+        ),
+        // Left for later, and not passed over until then.
+        (
+            &[],
+            ("GATEWAY_PROXY_PROTOCOL", "true"),
+            &["GATEWAY_PROXY_PROTOCOL"],
+        ),
+        (
+            &[],
+            ("GATEWAY_JWT_KEYS", "keys.json"),
+            &["GATEWAY_JWT_KEYS"],
         ),
         (
             &[],
@@ -219,7 +230,7 @@ fn mistakes_in_the_configuration_are_named_and_exit_with_2() {
         (
             &[],
             ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://x"),
-            &["OTEL_EXPORTER_OTLP_ENDPOINT"],
+            &["OTEL_EXPORTER_OTLP_ENDPOINT", "not part of this version"],
         ),
         (
             &[],

@@ -1,6 +1,7 @@
 //! Which service a request reaches and what the gateway says when none is reached.
 
 use serde_json::json;
+use service_kit::settings::Sources;
 
 use crate::harness::{Backend, Behaviour, Rig, service, with};
 
@@ -125,6 +126,112 @@ async fn predicates_choose_between_versions_of_a_service() {
         rig.send("GET", "/shop", headers, "").await;
         assert_eq!(reached.hits(), before + 1, "{headers:?}");
     }
+}
+
+#[tokio::test]
+async fn a_service_sees_the_path_that_its_route_makes() {
+    let rig = Rig::without_file_routes().await;
+    let backend = echo("b").await;
+    let routes = json!([
+        {"path_prefix": "/old/", "rewrite": "/v2/new/"},
+        {"path_prefix": "/flat", "rewrite": "/"},
+        {"path": "/one", "rewrite": "/other"},
+        {"path": "/same"},
+        {"path_prefix": "/kept"},
+    ]);
+    rig.put(with(service("hold", &[&backend]), "routes", routes))
+        .await;
+    for (target, arrives_as) in [
+        ("/old/x?q=1", "/v2/new/x?q=1"),
+        ("/old/", "/v2/new/"),
+        ("/old", "/v2/new"),
+        ("/old/a%2Fb", "/v2/new/a%2Fb"),
+        ("/x/../old/x", "/v2/new/x"),
+        ("/flat/x", "/x"),
+        ("/flat", "/"),
+        ("/one", "/other"),
+        ("/one?", "/other?"),
+        ("/one?q", "/other?q"),
+        ("/same?q", "/same?q"),
+        ("/kept/x", "/kept/x"),
+    ] {
+        let answer = rig.get(target).await;
+        assert_eq!(answer.status(), 200, "{target}");
+        assert_eq!(answer.json()["target"], arrives_as, "{target}");
+    }
+    for target in ["/one/", "/one/x", "/same/", "/oldest"] {
+        assert_eq!(rig.get(target).await.status(), 404, "{target}");
+    }
+    let table = rig.admin("/routes").await.json();
+    let shown = table["routes"].as_array().unwrap();
+    let one = shown.iter().find(|route| route["path"] == "/one").unwrap();
+    assert_eq!(
+        (&one["name"], &one["rewrite"]),
+        (&json!("hold:=/one"), &json!("/other"))
+    );
+}
+
+#[tokio::test]
+async fn a_route_can_send_clients_elsewhere() {
+    let rig = Rig::without_file_routes().await;
+    let backend = echo("b").await;
+    let routes = json!([
+        {"path_prefix": "/old/", "redirect": {"to": "/new/", "status": 301, "keep_rest": true}},
+        {"path_prefix": "/gone/", "redirect": {"to": "https://else.test/x", "status": 302}},
+        {"path": "/", "methods": ["GET"], "redirect": {"to": "/app/"}},
+        {"path_prefix": "/root/", "redirect": {"to": "/", "status": 307, "keep_rest": true}},
+        {"path_prefix": "/form/", "methods": ["POST"], "redirect": {"to": "/done", "status": 303}},
+    ]);
+    rig.put(with(service("hold", &[&backend]), "routes", routes))
+        .await;
+    for (method, target, status, location) in [
+        ("GET", "/old/x/y?q=1", 301, "/new/x/y?q=1"),
+        ("GET", "/old", 301, "/new/"),
+        ("GET", "/gone/x?q=1", 302, "https://else.test/x"),
+        ("HEAD", "/", 308, "/app/"),
+        ("POST", "/form/x", 303, "/done"),
+        ("GET", "/root//evil.test/x", 307, "/evil.test/x"),
+        ("GET", "/root/x/..//evil.test", 307, "/evil.test"),
+        ("GET", "/root///evil.test", 307, "/evil.test"),
+        ("GET", "/old//evil.test", 301, "/new/evil.test"),
+    ] {
+        let answer = rig.send(method, target, &[], "").await;
+        assert_eq!(answer.status(), status, "{target}");
+        assert_eq!(answer.header("location"), Some(location), "{target}");
+        assert!(answer.header("x-request-id").is_some(), "{target}");
+    }
+    assert_eq!(rig.send("POST", "/", &[], "").await.status(), 405);
+    assert_eq!(backend.hits(), 0);
+    let series = r#"gateway_requests_total{method="GET",route="hold:/old/",status_class="3xx"}"#;
+    assert_eq!(rig.metric(series).await, Some(3.0));
+}
+
+#[tokio::test]
+async fn the_operator_can_send_clients_elsewhere_too() {
+    let text = r#"
+        [[routes]]
+        name = "moved"
+        host = "old.test"
+        redirect = { to = "https://new.test:8443/", status = 301, keep_rest = true }
+    "#;
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = folder.path().join("gateway.toml");
+    std::fs::write(&file, text).unwrap();
+    let sources = Sources {
+        args: vec!["--config".to_owned(), file.display().to_string()],
+        env: Default::default(),
+    };
+    let settings = gateway::PROGRAM.load(sources).unwrap();
+    let routes = gateway::Config::read_routes(&settings).unwrap();
+    let rig = Rig::configured(|config| config.file_routes = routes).await;
+    let host = [("Host", "old.test")];
+    let answer = rig.send("GET", "/a/b?c=d", &host, "").await;
+    assert_eq!(answer.status(), 301);
+    assert_eq!(
+        answer.header("location"),
+        Some("https://new.test:8443/a/b?c=d")
+    );
+    assert_eq!(rig.get("/a/b").await.status(), 404);
 }
 
 #[tokio::test]

@@ -32,7 +32,10 @@ pub use policy::{
     Balance, BalanceKind, Cache, CallAccess, CookieName, FieldName, HashBy, HealthCheck, Policy,
     Probe, Protocol, Retry, Sticky, Timeouts,
 };
-pub use route::{HeaderMatch, HostPattern, Method, PathPrefix, RouteSpec, Routes};
+pub use route::{
+    AbsolutePath, HeaderMatch, HostPattern, Method, PathChange, PathMatch, PathPrefix, Redirect,
+    RedirectStatus, RedirectTarget, RouteAction, RouteSpec, Routes,
+};
 pub use service::{Service, ServiceSpec};
 pub use span::Span;
 pub use timestamp::Timestamp;

@@ -1,4 +1,7 @@
-//! What a route matches. Precedence and matching live in the gateway; here is only what can be said.
+//! What a route matches and what it does. Precedence and matching live in the gateway; here is only what can be said.
+
+mod path;
+mod redirect;
 
 use std::{collections::BTreeMap, collections::BTreeSet, fmt, ops::Deref, str::FromStr};
 
@@ -6,25 +9,53 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Invalid, address::is_host_label, invalid::excerpt};
 
+pub use path::{AbsolutePath, PATH_BYTES_MAX, PathChange, PathMatch, PathPrefix};
+pub use redirect::{Redirect, RedirectStatus, RedirectTarget};
+
 /// One way to reach a service through the gateway. Every condition must hold; an absent one always holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "RawRoute", into = "RawRoute")]
 pub struct RouteSpec {
     /// Host of the request, without its port.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<HostPattern>,
-    /// Prefix of the path, in whole segments.
-    #[serde(default)]
-    pub path_prefix: PathPrefix,
-    /// Whether the prefix is taken off before the request goes to the service.
-    #[serde(default)]
-    pub strip_prefix: bool,
+    /// Path of the request: `path_prefix` or `path` on the wire.
+    pub path: PathMatch,
     /// Methods; none = any. `GET` includes `HEAD` (RFC 9110 §9.3.2).
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub methods: BTreeSet<Method>,
     /// Headers that must be present with exactly these values.
-    #[serde(default, skip_serializing_if = "HeaderMatch::is_empty")]
     pub headers: HeaderMatch,
+    /// What happens to the request: `strip_prefix`, `rewrite` or `redirect` on the wire.
+    pub action: RouteAction,
+}
+
+/// What happens to the requests of a route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RouteAction {
+    /// They go to the service, which sees this path.
+    Forward(PathChange),
+    /// They are answered with another place to ask.
+    Redirect(Redirect),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawRoute {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    host: Option<HostPattern>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    path_prefix: Option<PathPrefix>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    path: Option<AbsolutePath>,
+    #[serde(default)]
+    strip_prefix: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rewrite: Option<AbsolutePath>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    redirect: Option<Redirect>,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    methods: BTreeSet<Method>,
+    #[serde(default, skip_serializing_if = "HeaderMatch::is_empty")]
+    headers: HeaderMatch,
 }
 
 /// The routes of one service, at most 64.
@@ -41,11 +72,6 @@ pub enum HostPattern {
     /// Every host that ends in `.` and this suffix.
     Wildcard(String),
 }
-
-/// A path prefix in whole segments, kept with its final slash: `/api/` matches `/api` and `/api/x`, not `/apiary`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct PathPrefix(String);
 
 /// A request method that routes may name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -76,12 +102,97 @@ pub struct HeaderMatch(BTreeMap<String, String>);
 pub const ROUTES_MAX: usize = 64;
 /// Most header conditions of one route.
 pub const HEADER_CONDITIONS_MAX: usize = 16;
-/// Longest path prefix, in bytes.
-pub const PATH_PREFIX_BYTES_MAX: usize = 1024;
 /// Longest host, in bytes (RFC 1035 §2.3.4).
 pub const HOST_BYTES_MAX: usize = 253;
 /// Longest header name or value of a condition, in bytes.
 pub const HEADER_BYTES_MAX: usize = 256;
+
+// === impl RouteSpec ===
+
+impl TryFrom<RawRoute> for RouteSpec {
+    type Error = Invalid;
+
+    fn try_from(raw: RawRoute) -> Result<Self, Invalid> {
+        let path = match (raw.path_prefix, raw.path) {
+            (prefix, None) => PathMatch::Prefix(prefix.unwrap_or_default()),
+            (None, Some(path)) => PathMatch::Exact(path),
+            (Some(_), Some(_)) => {
+                return Err(Invalid::new(
+                    "path",
+                    "must not be given with path_prefix: a path is matched as a whole or by its beginning",
+                ));
+            }
+        };
+        let action = match (raw.redirect, raw.strip_prefix, raw.rewrite) {
+            (None, false, None) => RouteAction::Forward(PathChange::Keep),
+            (None, true, None) if matches!(path, PathMatch::Exact(_)) => {
+                return Err(Invalid::new(
+                    "strip_prefix",
+                    "has no effect with path; use rewrite, or path_prefix",
+                ));
+            }
+            (None, true, None) => RouteAction::Forward(PathChange::Strip),
+            (None, false, Some(rewrite)) => RouteAction::Forward(PathChange::Rewrite(rewrite)),
+            (None, true, Some(_)) => {
+                return Err(Invalid::new(
+                    "rewrite",
+                    "must not be given with strip_prefix: \"rewrite\": \"/\" strips the prefix, too",
+                ));
+            }
+            (Some(redirect), false, None) if redirect.leads_back_to(&path) => {
+                return Err(Invalid::new(
+                    "redirect.to",
+                    "must not be the path of the route itself: clients would go round in circles",
+                ));
+            }
+            (Some(redirect), false, None) => RouteAction::Redirect(redirect),
+            (Some(_), ..) => {
+                return Err(Invalid::new(
+                    "redirect",
+                    "must not be given with strip_prefix or rewrite, which would have no effect",
+                ));
+            }
+        };
+        Ok(Self {
+            host: raw.host,
+            path,
+            methods: raw.methods,
+            headers: raw.headers,
+            action,
+        })
+    }
+}
+
+impl From<RouteSpec> for RawRoute {
+    fn from(route: RouteSpec) -> Self {
+        let (path_prefix, path) = match route.path {
+            PathMatch::Prefix(prefix) => (Some(prefix), None),
+            PathMatch::Exact(path) => (None, Some(path)),
+        };
+        let (strip_prefix, rewrite, redirect) = match route.action {
+            RouteAction::Forward(PathChange::Keep) => (false, None, None),
+            RouteAction::Forward(PathChange::Strip) => (true, None, None),
+            RouteAction::Forward(PathChange::Rewrite(path)) => (false, Some(path), None),
+            RouteAction::Redirect(redirect) => (false, None, Some(redirect)),
+        };
+        Self {
+            host: route.host,
+            path_prefix,
+            path,
+            strip_prefix,
+            rewrite,
+            redirect,
+            methods: route.methods,
+            headers: route.headers,
+        }
+    }
+}
+
+impl Default for RouteAction {
+    fn default() -> Self {
+        Self::Forward(PathChange::Keep)
+    }
+}
 
 // === impl Routes ===
 
@@ -166,77 +277,6 @@ impl fmt::Display for HostPattern {
             Self::Exact(name) => f.write_str(name),
             Self::Wildcard(name) => write!(f, "*.{name}"),
         }
-    }
-}
-
-// === impl PathPrefix ===
-
-impl PathPrefix {
-    /// The prefix with its final slash; `/` matches every path.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl Default for PathPrefix {
-    fn default() -> Self {
-        Self("/".to_owned())
-    }
-}
-
-impl FromStr for PathPrefix {
-    type Err = Invalid;
-
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        // pchar of RFC 3986 §3.3. Percent-encoding is refused: whether %2F equals a slash is a question on which proxies and
-        // services disagree, and a route must not depend on the answer.
-        let allowed =
-            |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~!$&'()*+,;=:@".contains(&byte);
-        let refuse = |reason: &str| {
-            Err(Invalid::new(
-                "path_prefix",
-                format_args!("{reason}, not {}", excerpt(text)),
-            ))
-        };
-        if !text.starts_with('/') || text.len() > PATH_PREFIX_BYTES_MAX {
-            return refuse("must start with / and have at most 1024 bytes");
-        }
-        if !text.bytes().all(allowed) {
-            return refuse("must consist of unencoded path characters");
-        }
-        let inner = text.trim_start_matches('/').trim_end_matches('/');
-        if text.contains("//")
-            || inner
-                .split('/')
-                .any(|segment| matches!(segment, "." | ".."))
-        {
-            return refuse("must not contain empty or dot segments");
-        }
-        let mut prefix = text.to_owned();
-        if !prefix.ends_with('/') {
-            prefix.push('/');
-        }
-        Ok(Self(prefix))
-    }
-}
-
-impl TryFrom<String> for PathPrefix {
-    type Error = Invalid;
-
-    fn try_from(text: String) -> Result<Self, Invalid> {
-        text.parse()
-    }
-}
-
-impl From<PathPrefix> for String {
-    fn from(prefix: PathPrefix) -> Self {
-        prefix.0
-    }
-}
-
-impl fmt::Display for PathPrefix {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
     }
 }
 

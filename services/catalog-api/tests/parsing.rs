@@ -57,6 +57,24 @@ fn a_service_is_cached_only_when_it_says_so() {
 }
 
 #[test]
+fn a_route_is_written_back_as_it_came() {
+    for wire in [
+        json!({"path_prefix": "/a/", "strip_prefix": true}),
+        json!({"path_prefix": "/a/", "strip_prefix": false, "rewrite": "/b/"}),
+        json!({"path": "/a", "strip_prefix": false}),
+        json!({"path": "/a/", "strip_prefix": false, "rewrite": "/b"}),
+        json!({"path_prefix": "/", "strip_prefix": false, "redirect": {"to": "https://a.test:8443/b", "status": 302, "keep_rest": true}}),
+        json!({"path_prefix": "/", "strip_prefix": false, "redirect": {"to": "http://[::1]/", "status": 308, "keep_rest": false}}),
+    ] {
+        let route: RouteSpec = serde_json::from_value(wire.clone()).unwrap();
+        assert_eq!(serde_json::to_value(&route).unwrap(), wire);
+    }
+    let short: RouteSpec =
+        serde_json::from_value(json!({"redirect": {"to": "HTTPS://a"}})).unwrap_or_default();
+    assert_eq!(short, RouteSpec::default(), "a scheme is in lower case");
+}
+
+#[test]
 fn only_the_name_is_needed() {
     let spec: ServiceSpec = serde_json::from_str(r#"{"name":"hold"}"#).unwrap();
     assert_eq!(spec, ServiceSpec::named("hold".parse().unwrap()));
@@ -90,6 +108,62 @@ fn what_is_refused_says_why() {
         (
             json!({"name": "a", "routes": [{"host": "a:80"}]}),
             "without a port",
+        ),
+        (
+            json!({"name": "a", "routes": [{"path": "/a", "path_prefix": "/"}]}),
+            "must not be given with path_prefix",
+        ),
+        (
+            json!({"name": "a", "routes": [{"path": "//a"}]}),
+            "empty or dot segments",
+        ),
+        (
+            json!({"name": "a", "routes": [{"path": "/a", "strip_prefix": true}]}),
+            "use rewrite",
+        ),
+        (
+            json!({"name": "a", "routes": [{"strip_prefix": true, "rewrite": "/b"}]}),
+            "rewrite must not be given with strip_prefix",
+        ),
+        (
+            json!({"name": "a", "routes": [{"rewrite": "b"}]}),
+            "start with /",
+        ),
+        (
+            json!({"name": "a", "routes": [{"rewrite": "/b", "redirect": {"to": "/c"}}]}),
+            "redirect must not be given with",
+        ),
+        (
+            json!({"name": "a", "routes": [{"path": "/b", "redirect": {"to": "/b"}}]}),
+            "round in circles",
+        ),
+        (
+            json!({"name": "a", "routes": [{"redirect": {"to": "//evil.test"}}]}),
+            "redirect.to",
+        ),
+        (
+            json!({"name": "a", "routes": [{"redirect": {"to": "javascript://a"}}]}),
+            "redirect.to",
+        ),
+        (
+            json!({"name": "a", "routes": [{"redirect": {"to": "https://a@b/"}}]}),
+            "redirect.to",
+        ),
+        (
+            json!({"name": "a", "routes": [{"redirect": {"to": "https://a:0/"}}]}),
+            "redirect.to",
+        ),
+        (
+            json!({"name": "a", "routes": [{"redirect": {"to": "/b?c"}}]}),
+            "redirect.to",
+        ),
+        (
+            json!({"name": "a", "routes": [{"redirect": {"to": "/b", "status": 304}}]}),
+            "301, 302, 303, 307 or 308",
+        ),
+        (
+            json!({"name": "a", "routes": [{"mirror": "b"}]}),
+            "unknown field `mirror`",
         ),
         (
             json!({"name": "a", "routes": [{"host": "*.*.org"}]}),

@@ -164,7 +164,10 @@ fn route() -> Value {
     let properties = json!({
         "host": text("example.org, or *.example.org for every name below it; left out = any"),
         "path_prefix": text("In whole segments, kept with its final slash: /api/ matches /api and /api/x"),
+        "path": text("One whole path, in place of path_prefix; its final slash counts"),
         "strip_prefix": { "type": "boolean", "description": "Whether the prefix is taken off" },
+        "rewrite": text("What takes the place of the prefix, or of the whole path"),
+        "redirect": redirect(),
         "methods": {
             "type": "array",
             "items": { "type": "string", "enum": ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] },
@@ -178,6 +181,18 @@ fn route() -> Value {
         },
     });
     object(properties, &[])
+}
+
+fn redirect() -> Value {
+    let properties = json!({
+        "to": text("A path on the same host, such as /new/, or a URL without query, such as https://example.org/new/"),
+        "status": { "type": "integer", "enum": [301, 302, 303, 307, 308], "description": "308 when left out" },
+        "keep_rest": { "type": "boolean", "description": "Whether what follows the prefix is appended, and the query" },
+    });
+    let mut schema = object(properties, &["to"]);
+    schema["description"] =
+        "Answers with another place to ask, and the service gets nothing".into();
+    schema
 }
 
 fn policy() -> Value {
