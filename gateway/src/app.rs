@@ -22,11 +22,11 @@ use service_kit::{readiness::Readiness, settings::SettingsError, shutdown::Shutd
 use tokio::{sync::mpsc, task::JoinHandle};
 
 use crate::{
-    admin::Admin,
+    admin::{Admin, explain::Explainer},
     cache::Cache,
     config::Config,
     metrics::UNMATCHED,
-    proxy::{Entrance, Entrances, Exchanges, GatewayProxy, Redirect},
+    proxy::{Admission, Entrance, Entrances, Exchanges, GatewayProxy, Redirect},
     snapshot::{DiskError, FileRoute, Live, Update},
 };
 pub use listeners::Listeners;
@@ -101,6 +101,7 @@ impl Gateway {
             view.settled(SETTLE_TIMEOUT).await;
         }
         let exchanges = Exchanges::default();
+        let of_clients = listeners.of_clients().map_err(StartError::Listener)?;
         let mut of_services = Vec::with_capacity(listeners.services.len());
         let mut entrances = Vec::with_capacity(listeners.services.len());
         let mut service_addresses = Vec::with_capacity(listeners.services.len());
@@ -127,11 +128,14 @@ impl Gateway {
             .as_ref()
             .map(|tls| view.watch_certificates(Arc::clone(&tls.certificates), shutdown.clone()));
         let handed_over = Arc::new(AtomicBool::new(false));
-        let proxy = GatewayProxy {
+        let admission = Arc::new(Admission {
+            entrances: Entrances::new(entrances),
             trusted_proxies: config.trusted_proxies.clone(),
             redirect,
             target_bytes_max: config.limits.target_bytes_max,
-            entrances: Entrances::new(entrances),
+        });
+        let proxy = GatewayProxy {
+            admission: Arc::clone(&admission),
             live: Arc::clone(&view.live),
             checker: Arc::clone(&view.checker),
             unmatched: view.metrics.route(&UNMATCHED.into()),
@@ -147,6 +151,11 @@ impl Gateway {
             exchanges: exchanges.clone(),
             readiness: view.readiness.clone(),
             cache,
+            explainer: Explainer {
+                admission,
+                limits: config.limits,
+                listeners: of_clients,
+            },
         };
         let sockets = ClientSockets {
             plain: listeners.clients,

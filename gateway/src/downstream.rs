@@ -17,7 +17,7 @@ mod refusal;
 mod stream;
 mod transport;
 
-pub(crate) use head::names_websocket;
+pub(crate) use head::{check_head, names_websocket};
 pub use limits::Limits;
 pub(crate) use listener::{Front, Speaks, Stage};
 pub(crate) use stream::Malformed;

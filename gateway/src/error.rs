@@ -208,6 +208,7 @@ impl GatewayError {
             .detail(format!("{self}. Leave out only-if-cached.")),
             Self::Internal => Problem::internal(),
         };
+        let problem = problem.extension("reason", self.reason().0.into());
         Some(
             match HeaderValue::try_from(format!("{INTERMEDIARY}; error={}", self.proxy_status())) {
                 Ok(status) => problem.header(HeaderName::from_static("proxy-status"), status),
@@ -216,7 +217,7 @@ impl GatewayError {
         )
     }
 
-    /// Label of `gateway_rejected_total`.
+    /// Label of `gateway_rejected_total`, and `reason` of the problem and of `/explain`.
     pub fn reason(&self) -> RejectReason {
         RejectReason(match self {
             Self::Malformed(_) | Self::Path(_) | Self::TransferCoding => "malformed",

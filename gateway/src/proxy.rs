@@ -28,21 +28,25 @@ use http::Version;
 use pingora_cache::{
     CacheKey, CacheMeta, CachePhase, ForcedFreshness, HitHandler, RespCacheable, key::HashBinary,
 };
-use pingora_core::{protocols::Digest, upstreams::peer::HttpPeer};
+use pingora_core::{
+    protocols::{Digest, l4::socket::SocketAddr},
+    upstreams::peer::HttpPeer,
+};
 use pingora_error::{Error, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, RangeType, Session};
+use service_kit::http::RequestId;
 
 use crate::{
     cache::{Cache, variance},
     error::GatewayError,
     files::Files,
     metrics::{GatewayMetrics, RouteMetrics},
-    route::Target,
     snapshot::Live,
     upstream::{HealthChecker, NoEndpoint},
 };
 
+pub use admission::{Admission, Arrival, Decision, Redirection, Refused, ToService};
 pub use context::Context;
 pub use drain::Exchanges;
 pub use entrance::{Entrance, Entrances};
@@ -57,14 +61,8 @@ const TUNNEL_IDLE_TIMEOUT: Duration = Duration::from_secs(3600);
 
 /// What all requests share.
 pub struct GatewayProxy {
-    /// How the requests of each listener find their route.
-    pub entrances: Entrances,
-    /// Peers that are believed about who is behind them.
-    pub trusted_proxies: Vec<Network>,
-    /// Sends requests without TLS to the listener that has it.
-    pub redirect: Option<Redirect>,
-    /// Longest target of a request in bytes; HTTP/1 has its own check of the head.
-    pub target_bytes_max: usize,
+    /// What every request is asked first. The operators' `/explain` asks the same.
+    pub admission: Arc<Admission>,
     /// The current view.
     pub live: Arc<Live>,
     /// Counters.
@@ -101,49 +99,34 @@ impl ProxyHttp for GatewayProxy {
     }
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
-        ctx.origin = Origin::read(
-            session
-                .client_addr()
-                .and_then(|address| address.as_inet())
-                .copied(),
-            session
-                .digest()
-                .is_some_and(|digest| digest.ssl_digest.is_some()),
-            &session.req_header().headers,
-            &self.trusted_proxies,
-        );
-        if session.req_header().raw_path().len() > self.target_bytes_max {
-            let error = GatewayError::TargetTooLong(self.target_bytes_max);
-            respond::refuse(session, ctx, error).await?;
-            return Ok(true);
-        }
-        if let Some(redirect) = &self.redirect
-            && redirect.applies(session.server_addr(), &ctx.origin)
-        {
-            respond::to_https(session, ctx, redirect).await?;
-            return Ok(true);
-        }
-        if admission::asks_about_the_gateway(session.req_header()) {
-            respond::options(session, ctx).await?;
-            return Ok(true);
-        }
-        let entrance = self.entrances.of(session.server_addr());
-        if let Err(error) = admission::admit(session, &self.live, entrance, ctx) {
-            respond::refuse(session, ctx, error).await?;
-            return Ok(true);
-        }
-        if ctx.upgrade {
-            session.set_read_timeout(Some(TUNNEL_IDLE_TIMEOUT));
-            // What follows on the connection is the tunnel's, also when the service refuses it.
-            session.set_keepalive(None);
-        }
-        match ctx.route.as_ref().map(|route| route.target().clone()) {
-            Some(Target::Metrics) => respond::metrics(session, ctx, &self.metrics).await?,
-            Some(Target::Files(folder)) => {
+        ctx.request_id = Some(RequestId::from_headers(&session.req_header().headers));
+        match self.decide(session, ctx) {
+            Ok(Decision::Service(to)) => {
+                ctx.follow(to);
+                if ctx.upgrade {
+                    session.set_read_timeout(Some(TUNNEL_IDLE_TIMEOUT));
+                    // What follows on the connection is the tunnel's, also when the service refuses it.
+                    session.set_keepalive(None);
+                }
+                return Ok(false);
+            }
+            Ok(Decision::Metrics(route)) => {
+                ctx.route = Some(route);
+                respond::metrics(session, ctx, &self.metrics).await?;
+            }
+            Ok(Decision::Files(route, folder)) => {
+                ctx.route = Some(route);
                 static_files::answer(session, ctx, &self.files, &folder).await?;
             }
-            Some(Target::Redirect(redirect)) => respond::redirect(session, ctx, &redirect).await?,
-            Some(Target::Service(_)) | None => return Ok(false),
+            Ok(Decision::Redirect(to)) => {
+                ctx.route = to.route.clone();
+                respond::redirect(session, ctx, &to).await?;
+            }
+            Ok(Decision::AboutTheGateway) => respond::options(session, ctx).await?,
+            Err(refused) => {
+                ctx.route = refused.route;
+                respond::refuse(session, ctx, refused.error).await?;
+            }
         }
         Ok(true)
     }
@@ -376,6 +359,26 @@ impl ProxyHttp for GatewayProxy {
         _context: ProxyWarnLogContext,
     ) -> bool {
         true
+    }
+}
+
+impl GatewayProxy {
+    /// Takes everything that a request needs from the snapshot, in one load.
+    fn decide(&self, session: &Session, ctx: &mut Context) -> Result<Decision, Refused> {
+        let inet = |address: Option<&SocketAddr>| address.and_then(SocketAddr::as_inet).copied();
+        let arrival = Arrival {
+            header: session.req_header(),
+            listener: inet(session.server_addr()),
+            peer: inet(session.client_addr()),
+            by_tls: session
+                .digest()
+                .is_some_and(|digest| digest.ssl_digest.is_some()),
+        };
+        ctx.origin = self.admission.origin(&arrival);
+        let snapshot = self.live.load();
+        ctx.revision = snapshot.revision();
+        self.admission
+            .decide(&arrival, &ctx.origin, &snapshot, &mut ())
     }
 }
 

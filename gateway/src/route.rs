@@ -22,7 +22,7 @@ pub use host::RequestHost;
 pub use method::MethodSet;
 pub use path::{PathError, RequestPath};
 pub use precedence::Precedence;
-pub use table::RouteTable;
+pub use table::{RouteTable, Witness};
 
 /// A way from a request to a target, ready to be matched.
 #[derive(Debug)]
@@ -80,6 +80,47 @@ pub enum NoRoute {
     NotFound,
     /// Something fits but for the method.
     MethodNotAllowed(MethodSet),
+}
+
+/// The first condition of a route that a request does not meet, in the order in which they are looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mismatch {
+    /// The host is another one.
+    Host,
+    /// The path is another one, or not below the prefix.
+    Path,
+    /// A header is absent or has another value; with its place among the conditions of the route.
+    Header(usize),
+    /// The method is not among those of the route.
+    Method,
+}
+
+// === impl Mismatch ===
+
+impl Mismatch {
+    /// Kind of the condition.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Host => "host",
+            Self::Path => "path",
+            Self::Header(_) => "header",
+            Self::Method => "method",
+        }
+    }
+
+    /// What the route demands there.
+    pub fn demand(self, route: &Route) -> String {
+        match self {
+            Self::Host => route.host.as_ref().map(ToString::to_string),
+            Self::Path => Some(route.path.to_string()),
+            Self::Header(place) => route.headers.get(place).map(|(name, value)| {
+                // Conditions are printable ASCII.
+                format!("{name}: {}", value.to_str().unwrap_or_default())
+            }),
+            Self::Method => Some(route.methods.names().collect::<Vec<_>>().join(", ")),
+        }
+        .unwrap_or_default()
+    }
 }
 
 // === impl Route ===
@@ -205,10 +246,47 @@ impl Route {
         }
     }
 
-    fn headers_match(&self, headers: &HeaderMap) -> bool {
-        self.headers
-            .iter()
-            .all(|(name, value)| headers.get_all(name).iter().any(|present| present == value))
+    /// Why the route does not take a request; none when it would, if none before it did. The table asks for host and path by hash
+    /// instead, and leaves the rest to the same function as this does.
+    pub fn mismatch(&self, request: &RequestView<'_>) -> Option<Mismatch> {
+        if !self.fits_host(request.host) {
+            return Some(Mismatch::Host);
+        }
+        if !self.fits_path(request.path) {
+            return Some(Mismatch::Path);
+        }
+        self.mismatch_beyond_path(request)
+    }
+
+    fn mismatch_beyond_path(&self, request: &RequestView<'_>) -> Option<Mismatch> {
+        let is_absent = |(name, value): &(HeaderName, HeaderValue)| {
+            let mut present = request.headers.get_all(name).iter();
+            !present.any(|present| present == value)
+        };
+        match self.headers.iter().position(is_absent) {
+            Some(place) => Some(Mismatch::Header(place)),
+            None => (!self.methods.allows(request.method)).then_some(Mismatch::Method),
+        }
+    }
+
+    fn fits_host(&self, host: &str) -> bool {
+        match &self.host {
+            None => true,
+            Some(HostPattern::Exact(name)) => name == host,
+            Some(HostPattern::Wildcard(suffix)) => host
+                .strip_suffix(suffix.as_str())
+                .is_some_and(|below| below.ends_with('.')),
+        }
+    }
+
+    fn fits_path(&self, path: &str) -> bool {
+        match &self.path {
+            PathMatch::Exact(whole) => whole.as_str() == path,
+            PathMatch::Prefix(prefix) => {
+                let prefix = prefix.as_str();
+                path.starts_with(prefix) || prefix.strip_suffix('/') == Some(path)
+            }
+        }
     }
 }
 

@@ -21,11 +21,11 @@ mod slow_start;
 
 pub use affinity::{Affinity, Client};
 pub use alias::{Alias, AliasKey};
-pub use balance::Balancer;
+pub use balance::{Balancer, Start, Turn};
 pub use budget::RetryBudget;
 pub use check::HealthChecker;
 pub use endpoint::{Endpoint, EndpointKey, Health, InFlight, ProbeKey, Transition};
 pub use least_request::LeastRequest;
-pub use pool::{Carried, Member, NoEndpoint, Pool, Tried};
+pub use pool::{Because, Carried, Choice, Member, NoEndpoint, Pool, Standing, Tried};
 pub use registry::Endpoints;
 pub use round_robin::RoundRobin;

@@ -5,7 +5,10 @@ use std::{io, net::TcpListener};
 use catalog_api::ServiceName;
 use service_kit::listen::{BindError, ListenAddress, bind};
 
-use crate::config::{Config, ServiceListener};
+use crate::{
+    admin::explain,
+    config::{Config, ServiceListener},
+};
 
 /// Names of the sockets when they are handed over; those of services have the service behind a colon.
 const CLIENTS: &str = "clients";
@@ -111,6 +114,30 @@ impl Listeners {
                 .collect::<io::Result<_>>()?,
             admin: self.admin.try_clone()?,
         })
+    }
+
+    /// Where clients connect, by the names under which operators ask about them.
+    ///
+    /// # Errors
+    /// When a socket cannot tell its address.
+    pub(crate) fn of_clients(&self) -> io::Result<Vec<explain::Listener>> {
+        let services = self.services.iter();
+        [
+            (CLIENTS, Some(&self.clients)),
+            (TLS, self.tls.as_ref()),
+            (H2C, self.h2c.as_ref()),
+        ]
+        .into_iter()
+        .filter_map(|(name, socket)| Some((name.to_owned(), socket?)))
+        .chain(services.map(|(service, socket)| (format!("{SERVICE}{service}"), socket)))
+        .map(|(name, socket)| {
+            Ok(explain::Listener {
+                address: socket.local_addr()?,
+                has_tls: name == TLS,
+                name,
+            })
+        })
+        .collect()
     }
 
     /// Every socket with its name.

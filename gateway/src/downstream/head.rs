@@ -120,6 +120,17 @@ pub(super) fn field(line: &[u8]) -> Result<(&[u8], &[u8]), GatewayError> {
     Ok((name, value.trim_ascii()))
 }
 
+/// Whether a head that has come whole is one that the gateway takes.
+///
+/// # Errors
+/// Why it is not.
+pub(crate) fn check_head(head: &[u8], limits: &Limits) -> Result<(), GatewayError> {
+    match HeadParser::default().advance(head, limits)? {
+        Some(_) => Ok(()),
+        None => malformed("it has no end"),
+    }
+}
+
 /// Whether an `Upgrade` field asks for a WebSocket, the one protocol the gateway switches to.
 pub(crate) fn names_websocket(upgrade: &[u8]) -> bool {
     upgrade

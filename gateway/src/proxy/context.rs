@@ -7,7 +7,7 @@ use catalog_api::Revision;
 use http::StatusCode;
 use service_kit::http::RequestId;
 
-use super::{Origin, caching::Caching, drain::Exchange};
+use super::{Origin, ToService, caching::Caching, drain::Exchange};
 use crate::{
     error::GatewayError,
     route::Route,
@@ -106,5 +106,24 @@ impl Context {
             rejected: None,
             _exchange: exchange,
         }
+    }
+
+    /// Begins the way to a service.
+    pub(super) fn follow(&mut self, to: ToService) {
+        let ToService {
+            route,
+            upstream_target,
+            pool,
+            affinity,
+            upgrade,
+        } = to;
+        let policy = pool.policy();
+        pool.budget().deposit(policy.retry.budget_percent);
+        self.deadline = (!upgrade).then(|| Instant::now() + policy.timeouts.total.get());
+        self.route = Some(route);
+        self.upstream_target = upstream_target;
+        self.affinity = affinity;
+        self.upgrade = upgrade;
+        self.pool = Some(pool);
     }
 }

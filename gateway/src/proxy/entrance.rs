@@ -6,12 +6,11 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use catalog_api::{RouteSpec, ServiceName};
-use pingora_core::protocols::l4::socket;
 
 use crate::{
     error::GatewayError,
     metrics::GatewayMetrics,
-    route::{NoRoute, Owner, RequestView, Route, RouteTable, Target},
+    route::{NoRoute, Owner, RequestView, Route, RouteTable, Target, Witness},
 };
 
 /// What a listener for clients leads to.
@@ -56,13 +55,20 @@ impl Entrance {
         &'a self,
         table: &'a RouteTable,
         request: &RequestView<'_>,
+        witness: &mut impl Witness,
     ) -> Result<&'a Arc<Route>, GatewayError> {
         match self {
             Self::Service(route) => Ok(route),
-            Self::Routes => table.find(request).map_err(|no_route| match no_route {
-                NoRoute::NotFound => GatewayError::NoRoute,
-                NoRoute::MethodNotAllowed(allowed) => GatewayError::MethodNotAllowed(allowed),
-            }),
+            Self::Routes => {
+                table
+                    .find_before(witness, request)
+                    .map_err(|no_route| match no_route {
+                        NoRoute::NotFound => GatewayError::NoRoute,
+                        NoRoute::MethodNotAllowed(allowed) => {
+                            GatewayError::MethodNotAllowed(allowed)
+                        }
+                    })
+            }
         }
     }
 }
@@ -79,11 +85,10 @@ impl Entrances {
     }
 
     /// The entrance of the listener that a request came in by.
-    pub(super) fn of(&self, listener: Option<&socket::SocketAddr>) -> &Entrance {
-        let listener = listener.and_then(|address| address.as_inet());
+    pub(crate) fn of(&self, listener: Option<SocketAddr>) -> &Entrance {
         self.services
             .iter()
-            .find(|(address, _)| Some(address) == listener)
+            .find(|(address, _)| Some(*address) == listener)
             .map_or(&self.routes, |(_, entrance)| entrance)
     }
 }

@@ -3,7 +3,6 @@
 
 use std::net::SocketAddr;
 
-use pingora_core::protocols::l4::socket;
 use pingora_http::RequestHeader;
 
 use super::{Origin, admission};
@@ -25,9 +24,8 @@ pub struct Redirect {
 
 impl Redirect {
     /// Whether a request is to come back by TLS. One that a trusted proxy has got by TLS need not.
-    pub(super) fn applies(&self, listener: Option<&socket::SocketAddr>, origin: &Origin) -> bool {
-        let listener = listener.and_then(|address| address.as_inet());
-        listener == Some(&self.from) && !origin.is_secure
+    pub(super) fn applies(&self, listener: Option<SocketAddr>, origin: &Origin) -> bool {
+        listener == Some(self.from) && !origin.is_secure
     }
 
     /// The same host, path and query. None without a host.

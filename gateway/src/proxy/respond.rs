@@ -5,13 +5,12 @@ use http::{HeaderMap, StatusCode, header};
 use pingora_error::Result;
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
-use service_kit::{http::RequestId, metrics::Metrics, problem::Problem};
+use service_kit::{metrics::Metrics, problem::Problem};
 
-use super::{Context, Redirect, grpc, redirect};
+use super::{Context, Redirection, grpc};
 use crate::{
     error::{CLIENT_CLOSED_REQUEST, GatewayError, METHODS},
     metrics::GatewayMetrics,
-    route::RequestPath,
 };
 
 /// Answers before anything was sent to a service. The connection stays open unless its framing is in doubt.
@@ -62,43 +61,10 @@ async fn explain(session: &mut Session, ctx: &Context, problem: Problem) -> Resu
     write(session, ctx, status, Problem::CONTENT_TYPE, headers, body).await
 }
 
-/// Answers that the same is to be asked by TLS.
-pub(super) async fn to_https(
-    session: &mut Session,
-    ctx: &mut Context,
-    redirect: &Redirect,
-) -> Result<()> {
-    let Some(location) = redirect.location(session.req_header()) else {
-        let error = GatewayError::Malformed("it has no valid Host to redirect to");
-        return refuse(session, ctx, error).await;
-    };
-    go_to(session, ctx, StatusCode::PERMANENT_REDIRECT, location).await
-}
-
-/// Answers as a route says that leads to another place.
-pub(super) async fn redirect(
-    session: &mut Session,
-    ctx: &Context,
-    redirect: &catalog_api::Redirect,
-) -> Result<()> {
-    let request = session.req_header();
-    let path = RequestPath::parse(request.uri.path()).ok();
-    let rest = (ctx.route.as_ref())
-        .zip(path.as_ref())
-        .map_or("", |(route, path)| route.below_prefix(path.as_str()));
-    let location = redirect::location(redirect, rest, request.uri.query());
-    let status = StatusCode::from_u16(redirect.status.code());
-    go_to(session, ctx, status.unwrap_or(StatusCode::FOUND), location).await
-}
-
-async fn go_to(
-    session: &mut Session,
-    ctx: &Context,
-    status: StatusCode,
-    location: String,
-) -> Result<()> {
-    let mut response = ResponseHeader::build(status, Some(4))?;
-    response.insert_header(header::LOCATION, location)?;
+/// Sends the client to another place.
+pub(super) async fn redirect(session: &mut Session, ctx: &Context, to: &Redirection) -> Result<()> {
+    let mut response = ResponseHeader::build(to.status, Some(4))?;
+    response.insert_header(header::LOCATION, &*to.location)?;
     response.insert_header(header::CONTENT_LENGTH, 0)?;
     if let Some(id) = &ctx.request_id {
         response.insert_header("x-request-id", id.header())?;
@@ -112,12 +78,12 @@ async fn go_to(
 }
 
 /// Answers `OPTIONS *`.
-pub(super) async fn options(session: &mut Session, ctx: &mut Context) -> Result<()> {
-    let id = RequestId::from_headers(&session.req_header().headers);
+pub(super) async fn options(session: &mut Session, ctx: &Context) -> Result<()> {
     let mut response = ResponseHeader::build(StatusCode::NO_CONTENT, Some(3))?;
     response.insert_header(header::ALLOW, METHODS)?;
-    response.insert_header("x-request-id", id.header())?;
-    ctx.request_id = Some(id);
+    if let Some(id) = &ctx.request_id {
+        response.insert_header("x-request-id", id.header())?;
+    }
     session
         .write_response_header(Box::new(response), true)
         .await

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ahash::AHashMap;
 use catalog_api::{HostPattern, PathMatch};
 
-use super::{MethodSet, NoRoute, RequestView, Route, precedence::first_wins};
+use super::{MethodSet, Mismatch, NoRoute, RequestView, Route, precedence::first_wins};
 
 /// An immutable set of routes.
 #[derive(Debug, Default)]
@@ -24,6 +24,21 @@ struct PathTable {
     by_prefix: AHashMap<Box<str>, Vec<Arc<Route>>>,
     /// Most slashes in a key. A path is cut there first, so that its length does not count.
     slashes_max: usize,
+}
+
+/// Told of every route that a look-up comes by and does not take. `()` listens to nothing, which costs nothing.
+pub trait Witness {
+    /// What is looked up, in the form in which routes know it.
+    fn looks_up(&mut self, request: &RequestView<'_>);
+
+    /// The first condition that failed.
+    fn passed_by(&mut self, route: &Arc<Route>, because: Mismatch);
+}
+
+impl Witness for () {
+    fn looks_up(&mut self, _request: &RequestView<'_>) {}
+
+    fn passed_by(&mut self, _route: &Arc<Route>, _because: Mismatch) {}
 }
 
 // === impl RouteTable ===
@@ -59,10 +74,23 @@ impl RouteTable {
     /// # Errors
     /// [`NoRoute`] tells a wrong path from a wrong method.
     pub fn find(&self, request: &RequestView<'_>) -> Result<&Arc<Route>, NoRoute> {
+        self.find_before(&mut (), request)
+    }
+
+    /// The same, before a witness. Routes that differ in host or path are never come by, and so not told of.
+    ///
+    /// # Errors
+    /// As [`RouteTable::find`].
+    pub fn find_before(
+        &self,
+        witness: &mut impl Witness,
+        request: &RequestView<'_>,
+    ) -> Result<&Arc<Route>, NoRoute> {
+        witness.looks_up(request);
         let mut refused = MethodSet::default();
         let found = self
             .tables_for(request.host)
-            .find_map(|table| table.find(request, &mut refused));
+            .find_map(|table| table.find(request, &mut refused, witness));
         match found {
             Some(route) => Ok(route),
             None if refused.is_any() => Err(NoRoute::NotFound),
@@ -107,18 +135,20 @@ impl PathTable {
         &'t self,
         request: &RequestView<'_>,
         refused: &mut MethodSet,
+        witness: &mut impl Witness,
     ) -> Option<&'t Arc<Route>> {
         // Empty maps answer without a hash.
         self.by_path
             .get(request.path)
-            .and_then(|routes| first_fitting(routes, request, refused))
-            .or_else(|| self.find_by_prefix(request, refused))
+            .and_then(|routes| first_fitting(routes, request, refused, witness))
+            .or_else(|| self.find_by_prefix(request, refused, witness))
     }
 
     fn find_by_prefix<'t>(
         &'t self,
         request: &RequestView<'_>,
         refused: &mut MethodSet,
+        witness: &mut impl Witness,
     ) -> Option<&'t Arc<Route>> {
         if self.by_prefix.is_empty() {
             return None;
@@ -132,7 +162,7 @@ impl PathTable {
             let found = self
                 .by_prefix
                 .get(&path[..end])
-                .and_then(|routes| first_fitting(routes, request, refused));
+                .and_then(|routes| first_fitting(routes, request, refused, witness));
             if found.is_some() || end == 0 {
                 return found;
             }
@@ -146,15 +176,16 @@ fn first_fitting<'t>(
     routes: &'t [Arc<Route>],
     request: &RequestView<'_>,
     refused: &mut MethodSet,
+    witness: &mut impl Witness,
 ) -> Option<&'t Arc<Route>> {
     routes.iter().find(|route| {
-        if !route.headers_match(request.headers) {
-            return false;
-        }
-        let allowed = route.methods().allows(request.method);
-        if !allowed {
+        let Some(mismatch) = route.mismatch_beyond_path(request) else {
+            return true;
+        };
+        if mismatch == Mismatch::Method {
             *refused = refused.union(route.methods());
         }
-        allowed
+        witness.passed_by(route, mismatch);
+        false
     })
 }

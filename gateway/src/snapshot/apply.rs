@@ -164,6 +164,7 @@ impl Applier {
                 self.refused.insert(id, refusal);
             }
         }
+        self.live.refuse(self.refused.values().cloned().collect());
         match self.refused.values().next() {
             None => self.entries.pass(),
             Some(Refusal { name, reason, .. }) => {

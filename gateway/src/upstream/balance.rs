@@ -18,11 +18,46 @@ use super::{Endpoint, LeastRequest, RoundRobin, random::Random, rendezvous::Rend
 /// A way of choosing, fixed when the pool is built.
 pub struct Balancer(Box<dyn Candidates>);
 
+/// Whether a choice is followed by a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// It is: whose turn it was, has had it.
+    Take,
+    /// It is only looked at.
+    Peek,
+}
+
+/// Where one pick begins. The same for every pass over the candidates, so that a pick is one turn, whatever is asked for in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Start(pub(super) usize);
+
 /// One object-safe face for every way, also for each [`BackendSelection`], so that the policy is matched once and not at each use.
 pub(super) trait Candidates: Send + Sync {
+    /// Where the next pick begins. Only ways with turns tell starts apart.
+    fn start(&self, _turn: Turn) -> Start {
+        Start::default()
+    }
+
     /// The first candidate that may be used, in the order of the request's key where keys matter.
-    fn first(&self, hash: Option<u64>, usable: &dyn Fn(&Endpoint) -> bool)
-    -> Option<Arc<Endpoint>>;
+    fn first(
+        &self,
+        start: Start,
+        hash: Option<u64>,
+        usable: &dyn Fn(&Endpoint) -> bool,
+    ) -> Option<Arc<Endpoint>>;
+}
+
+/// A selection whose turns can be told from its candidates. The default is for those without turns.
+pub(super) trait Turns: BackendSelection<Iter: BackendIter> {
+    /// Whose turn it is.
+    fn start(&self, _turn: Turn) -> Start {
+        Start::default()
+    }
+
+    /// The candidates from there on.
+    fn candidates(self: &Arc<Self>, _start: Start) -> Self::Iter {
+        self.iter(&[])
+    }
 }
 
 // === impl Balancer ===
@@ -44,13 +79,19 @@ impl Balancer {
         })
     }
 
+    /// Where a pick begins.
+    pub fn start(&self, turn: Turn) -> Start {
+        self.0.start(turn)
+    }
+
     /// The first candidate that may be used. `hash` is the key of the request in a consistent hash.
     pub fn first(
         &self,
+        start: Start,
         hash: Option<u64>,
         usable: impl Fn(&Endpoint) -> bool,
     ) -> Option<Arc<Endpoint>> {
-        self.0.first(hash, &usable)
+        self.0.first(start, hash, &usable)
     }
 }
 
@@ -64,15 +105,19 @@ impl std::fmt::Debug for Balancer {
 
 impl<S> Candidates for Arc<S>
 where
-    S: BackendSelection + Send + Sync,
-    S::Iter: BackendIter,
+    S: Turns + Send + Sync,
 {
+    fn start(&self, turn: Turn) -> Start {
+        Turns::start(&**self, turn)
+    }
+
     fn first(
         &self,
+        start: Start,
         _hash: Option<u64>,
         usable: &dyn Fn(&Endpoint) -> bool,
     ) -> Option<Arc<Endpoint>> {
-        let mut candidates = self.iter(&[]);
+        let mut candidates = self.candidates(start);
         while let Some(candidate) = candidates.next() {
             if let Some(endpoint) = endpoint_of(candidate)
                 && usable(endpoint)

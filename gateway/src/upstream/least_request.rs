@@ -18,7 +18,11 @@ use pingora_load_balancing::{
     selection::{BackendIter, BackendSelection},
 };
 
-use super::{Endpoint, balance::endpoint_of, draw::Draw};
+use super::{
+    Endpoint,
+    balance::{Turns, endpoint_of},
+    draw::Draw,
+};
 
 /// Draws before everyone is offered in turn. With half of a pool unusable, all draws miss once in 4⁴ picks.
 const DRAWS_MAX: usize = 4;
@@ -78,6 +82,8 @@ fn latency_ratio(a: &Endpoint, b: &Endpoint) -> f64 {
         ratio
     }
 }
+
+impl Turns for LeastRequest {}
 
 impl BackendSelection for LeastRequest {
     type Iter = LeastRequestIter;
@@ -146,7 +152,7 @@ pub(super) mod tests {
     use proptest::prelude::*;
 
     use super::{
-        super::{AliasKey, Balancer, Endpoint, EndpointKey},
+        super::{AliasKey, Balancer, Endpoint, EndpointKey, Start},
         *,
     };
 
@@ -174,7 +180,7 @@ pub(super) mod tests {
         let balancer = Balancer::new(&BalanceKind::LeastRequest, &endpoints);
         let mut counts = [0u32; 3];
         for _ in 0..40_000 {
-            let picked = balancer.first(None, |_| true).unwrap();
+            let picked = balancer.first(Start::default(), None, |_| true).unwrap();
             counts[usize::from(picked.address().port()) - 1] += 1;
         }
         for (count, expected) in counts.iter().zip([5_000f64, 10_000.0, 25_000.0]) {
@@ -191,7 +197,14 @@ pub(super) mod tests {
         let balancer = Balancer::new(&BalanceKind::LeastRequest, &endpoints);
         let _busy: Vec<_> = (0..50).map(|_| endpoints[0].0.enter()).collect();
         let on_busy = (0..3_000)
-            .filter(|_| balancer.first(None, |_| true).unwrap().address().port() == 1)
+            .filter(|_| {
+                balancer
+                    .first(Start::default(), None, |_| true)
+                    .unwrap()
+                    .address()
+                    .port()
+                    == 1
+            })
             .count();
         // Only a draw of the same endpoint twice can pick it: 1 in 9.
         assert!((200..=500).contains(&on_busy), "{on_busy}");
@@ -200,7 +213,14 @@ pub(super) mod tests {
     fn share_of_first(endpoints: &[(Arc<Endpoint>, usize)]) -> usize {
         let balancer = Balancer::new(&BalanceKind::LeastRequest, endpoints);
         (0..3_000)
-            .filter(|_| balancer.first(None, |_| true).unwrap().address().port() == 1)
+            .filter(|_| {
+                balancer
+                    .first(Start::default(), None, |_| true)
+                    .unwrap()
+                    .address()
+                    .port()
+                    == 1
+            })
             .count()
     }
 
@@ -256,9 +276,9 @@ pub(super) mod tests {
             let only = usable.get(&endpoints).0.address();
             let kinds = [BalanceKind::RoundRobin, BalanceKind::LeastRequest, BalanceKind::Random, BalanceKind::ConsistentHash(HashBy::ClientAddress)];
             let balancer = Balancer::new(&kinds[kind], &endpoints);
-            let picked = balancer.first(Some(7), |endpoint| endpoint.address() == only);
+            let picked = balancer.first(Start::default(), Some(7), |endpoint| endpoint.address() == only);
             prop_assert_eq!(picked.map(|endpoint| endpoint.address()), Some(only));
-            prop_assert!(balancer.first(None, |_| false).is_none());
+            prop_assert!(balancer.first(Start::default(), None, |_| false).is_none());
         }
     }
 }

@@ -6,8 +6,8 @@ use catalog_api::{BalanceKind, InstanceId, Policy, ServiceId, ServiceName, Statu
 use http::HeaderValue;
 
 use super::{
-    Affinity, Balancer, Client, Endpoint, Health, InFlight, RetryBudget, affinity::Homes,
-    slow_start::SlowStart,
+    Affinity, Balancer, Client, Endpoint, Health, InFlight, RetryBudget, Start, Turn,
+    affinity::Homes, slow_start::SlowStart,
 };
 use crate::metrics::ServiceMetrics;
 
@@ -49,6 +49,41 @@ pub struct Member {
 /// Addresses that this request has already failed on.
 #[derive(Debug, Default)]
 pub struct Tried(Vec<SocketAddr>);
+
+/// The endpoint that a request goes to.
+#[derive(Clone, Debug)]
+pub struct Choice {
+    /// Which one.
+    pub endpoint: Arc<Endpoint>,
+    /// What decided.
+    pub because: Because,
+}
+
+/// What decides between endpoints, in the order in which it is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Because {
+    /// An earlier answer has put the client there.
+    StickyCookie,
+    /// The way of balancing, among the healthy ones.
+    Balance,
+    /// The same, among those that were never probed: no one is healthy.
+    NotYetProbed,
+}
+
+/// How an instance stands when an endpoint is chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It gets requests.
+    InRotation,
+    /// It was never probed, and gets requests because no one is healthy.
+    LastResort,
+    /// The catalog takes it out of traffic.
+    OutOfTraffic,
+    /// It fails its checks.
+    Unhealthy,
+    /// It was never probed, and others are healthy.
+    NotYetProbed,
+}
 
 /// The service has nobody to send a request to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -169,31 +204,68 @@ impl Pool {
     /// # Errors
     /// [`NoEndpoint`] says why there is nobody.
     pub fn pick_for(&self, affinity: &Affinity, tried: &Tried) -> Result<InFlight, NoEndpoint> {
+        self.choose(affinity, tried, Turn::Take)
+            .map(|choice| choice.endpoint.enter())
+    }
+
+    /// What [`Pool::pick_for`] would choose next, without choosing: nothing is counted and nobody's turn is taken. Where chance decides,
+    /// another call may answer another one.
+    ///
+    /// # Errors
+    /// As [`Pool::pick_for`].
+    pub fn peek(&self, affinity: &Affinity) -> Result<Choice, NoEndpoint> {
+        self.choose(affinity, &Tried::default(), Turn::Peek)
+    }
+
+    fn choose(&self, affinity: &Affinity, tried: &Tried, turn: Turn) -> Result<Choice, NoEndpoint> {
         let untried = |health: Health| {
             move |endpoint: &Endpoint| {
                 endpoint.health() == health && !tried.contains(endpoint.address())
             }
         };
-        (affinity.home.as_ref())
-            .filter(|home| untried(Health::Healthy)(home))
-            .map(Arc::clone)
-            .or_else(|| self.warm(untried(Health::Healthy)))
-            .or_else(|| (self.balancer).first(affinity.hash, untried(Health::Healthy)))
-            .or_else(|| (self.balancer).first(affinity.hash, untried(Health::Unknown)))
-            .map(|endpoint| endpoint.enter())
+        let by = |because: Because| move |endpoint| Choice { endpoint, because };
+        if let Some(home) = &affinity.home
+            && untried(Health::Healthy)(home)
+        {
+            return Ok(by(Because::StickyCookie)(Arc::clone(home)));
+        }
+        let start = self.balancer.start(turn);
+        let first = |health| {
+            let balancer = &self.balancer;
+            balancer.first(start, affinity.hash, untried(health))
+        };
+        self.warm(start, untried(Health::Healthy))
+            .or_else(|| first(Health::Healthy))
+            .map(by(Because::Balance))
+            .or_else(|| first(Health::Unknown).map(by(Because::NotYetProbed)))
             .ok_or_else(|| self.why_nobody())
     }
 
     /// With a slow start, the first candidate that takes the request; when all of them decline, the start is over for this one.
-    fn warm(&self, usable: impl Fn(&Endpoint) -> bool) -> Option<Arc<Endpoint>> {
+    fn warm(&self, start: Start, usable: impl Fn(&Endpoint) -> bool) -> Option<Arc<Endpoint>> {
         let slow_start = SlowStart {
             length: self.policy.balance.slow_start?.get(),
             now: Instant::now(),
         };
         // Never together with a consistent hash, so there is no key.
-        self.balancer.first(None, |endpoint| {
+        self.balancer.first(start, None, |endpoint| {
             usable(endpoint) && endpoint.takes(slow_start)
         })
+    }
+
+    /// How an instance of this pool stands now.
+    pub fn standing(&self, member: &Member) -> Standing {
+        let is_healthy =
+            |member: &Member| member.is_eligible() && member.endpoint.health() == Health::Healthy;
+        match (member.is_eligible(), member.endpoint.health()) {
+            (false, _) => Standing::OutOfTraffic,
+            (true, Health::Healthy) => Standing::InRotation,
+            (true, Health::Unhealthy) => Standing::Unhealthy,
+            (true, Health::Unknown) if self.members.iter().any(is_healthy) => {
+                Standing::NotYetProbed
+            }
+            (true, Health::Unknown) => Standing::LastResort,
+        }
     }
 
     fn why_nobody(&self) -> NoEndpoint {
@@ -208,6 +280,39 @@ impl Pool {
             NoEndpoint::AllUnhealthy
         } else {
             NoEndpoint::AllTried
+        }
+    }
+}
+
+// === impl Standing ===
+
+impl Standing {
+    /// Whether requests may go there.
+    pub fn gets_requests(self) -> bool {
+        matches!(self, Self::InRotation | Self::LastResort)
+    }
+
+    /// For operators.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InRotation => "in rotation",
+            Self::LastResort => "not probed yet, but no one is healthy",
+            Self::OutOfTraffic => "the catalog takes it out of traffic",
+            Self::Unhealthy => "it fails its health checks",
+            Self::NotYetProbed => "not probed yet, and others are healthy",
+        }
+    }
+}
+
+// === impl Because ===
+
+impl Because {
+    /// For operators.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::StickyCookie => "sticky_cookie",
+            Self::Balance => "balance",
+            Self::NotYetProbed => "not_yet_probed",
         }
     }
 }

@@ -4,7 +4,11 @@ use std::sync::Arc;
 
 use rand::RngExt;
 
-use super::{Endpoint, balance::Candidates, draw::Draw};
+use super::{
+    Endpoint,
+    balance::{Candidates, Start},
+    draw::Draw,
+};
 
 /// Endpoints with their weights.
 #[derive(Debug)]
@@ -27,6 +31,7 @@ impl Random {
 impl Candidates for Random {
     fn first(
         &self,
+        _start: Start,
         _hash: Option<u64>,
         usable: &dyn Fn(&Endpoint) -> bool,
     ) -> Option<Arc<Endpoint>> {
@@ -71,7 +76,8 @@ mod tests {
             let place = |endpoint: &Endpoint| usize::from(endpoint.address().port()) - 1;
             let mut counts = [0u32; 4];
             for _ in 0..40_000 {
-                let picked = random.first(None, &|endpoint| usable[place(endpoint)]);
+                let picked =
+                    random.first(Start::default(), None, &|endpoint| usable[place(endpoint)]);
                 counts[place(&picked.unwrap())] += 1;
             }
             for (count, expected) in counts.iter().zip(expected) {
@@ -79,6 +85,6 @@ mod tests {
                 assert!(off <= 0.08 * expected, "{counts:?}");
             }
         }
-        assert!(random.first(None, &|_| false).is_none());
+        assert!(random.first(Start::default(), None, &|_| false).is_none());
     }
 }

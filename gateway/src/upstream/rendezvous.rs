@@ -7,7 +7,11 @@
 
 use std::sync::Arc;
 
-use super::{Endpoint, affinity::stable_hash, balance::Candidates};
+use super::{
+    Endpoint,
+    affinity::stable_hash,
+    balance::{Candidates, Start},
+};
 
 /// The bidders.
 #[derive(Debug)]
@@ -37,6 +41,7 @@ impl Rendezvous {
 impl Candidates for Rendezvous {
     fn first(
         &self,
+        _start: Start,
         hash: Option<u64>,
         usable: &dyn Fn(&Endpoint) -> bool,
     ) -> Option<Arc<Endpoint>> {
@@ -84,7 +89,9 @@ mod tests {
         (0..KEYS)
             .map(|key| {
                 let hash = stable_hash(&key.to_be_bytes());
-                let home = rendezvous.first(Some(hash), &usable).unwrap();
+                let home = rendezvous
+                    .first(Start::default(), Some(hash), &usable)
+                    .unwrap();
                 home.address().port()
             })
             .collect()
@@ -98,7 +105,7 @@ mod tests {
             let mut counts = [0u32; 3];
             for key in 0..40_000u64 {
                 let hash = keyed.then(|| stable_hash(&key.to_be_bytes()));
-                let home = rendezvous.first(hash, &|_| true).unwrap();
+                let home = rendezvous.first(Start::default(), hash, &|_| true).unwrap();
                 counts[usize::from(home.address().port()) - 1] += 1;
             }
             for (count, expected) in counts.iter().zip([5_000f64, 10_000.0, 25_000.0]) {

@@ -16,6 +16,8 @@ use pingora_load_balancing::{
     selection::{BackendIter, BackendSelection},
 };
 
+use super::balance::{Start, Turn, Turns};
+
 /// Longest turn. Weights that would need more are scaled down, so that a change stays cheap.
 const TURN_STEPS_MAX: usize = 16_384;
 
@@ -55,9 +57,22 @@ impl BackendSelection for RoundRobin {
     }
 
     fn iter(self: &Arc<Self>, _key: &[u8]) -> RoundRobinIter {
+        self.candidates(Turns::start(&**self, Turn::Take))
+    }
+}
+
+impl Turns for RoundRobin {
+    fn start(&self, turn: Turn) -> Start {
+        Start(match turn {
+            Turn::Take => self.next.fetch_add(1, Ordering::Relaxed),
+            Turn::Peek => self.next.load(Ordering::Relaxed),
+        })
+    }
+
+    fn candidates(self: &Arc<Self>, Start(start): Start) -> RoundRobinIter {
         RoundRobinIter {
             selection: Arc::clone(self),
-            start: self.next.fetch_add(1, Ordering::Relaxed),
+            start,
             step: 0,
         }
     }
@@ -137,6 +152,19 @@ mod tests {
     fn heavier_ones_are_spread_out() {
         assert_eq!(picks(&selection(&[2, 1, 1]), 8), [1, 2, 3, 1, 1, 2, 3, 1]);
         assert_eq!(picks(&selection(&[10, 10, 10]), 6), [1, 2, 3, 1, 2, 3]);
+    }
+
+    #[test]
+    fn looking_at_the_turn_does_not_take_it() {
+        let selection = selection(&[1, 1]);
+        let look = || {
+            let start = Turns::start(&*selection, Turn::Peek);
+            port(selection.candidates(start).next().unwrap())
+        };
+        assert_eq!([look(), look()], [1, 1]);
+        assert_eq!(picks(&selection, 1), [1]);
+        assert_eq!([look(), look()], [2, 2]);
+        assert_eq!(picks(&selection, 2), [2, 1]);
     }
 
     #[test]

@@ -40,6 +40,15 @@ impl<E> Call<E> {
         parse_query(self.request.uri().query().unwrap_or_default())
     }
 
+    /// The same in the order of the query, for endpoints that take a parameter several times.
+    ///
+    /// # Errors
+    ///
+    /// A 400 when something is not UTF-8, or when there are more than 64.
+    pub fn query_pairs(&self) -> Result<Vec<(String, String)>, Problem> {
+        parse_pairs(self.request.uri().query().unwrap_or_default())
+    }
+
     /// Token of `Authorization: Bearer …` (RFC 6750).
     pub fn bearer(&self) -> Option<&str> {
         let value = self.request.headers().get(AUTHORIZATION)?.to_str().ok()?;
@@ -49,15 +58,9 @@ impl<E> Call<E> {
     }
 }
 
-fn parse_query(query: &str) -> Result<BTreeMap<String, String>, Problem> {
+pub(super) fn parse_query(query: &str) -> Result<BTreeMap<String, String>, Problem> {
     let mut parameters = BTreeMap::new();
-    for part in query.split('&').filter(|part| !part.is_empty()) {
-        let (name, value) = part.split_once('=').unwrap_or((part, ""));
-        let (name, value) = (decode(name)?, decode(value)?);
-        if parameters.len() == QUERY_PARAMETERS_MAX {
-            let detail = format!("the query has more than {QUERY_PARAMETERS_MAX} parameters");
-            return Err(Problem::bad_request(detail));
-        }
+    for (name, value) in parse_pairs(query)? {
         if parameters.contains_key(&name) {
             let detail = format!("the query has {name:?} twice; send it once");
             return Err(Problem::bad_request(detail));
@@ -65,6 +68,19 @@ fn parse_query(query: &str) -> Result<BTreeMap<String, String>, Problem> {
         parameters.insert(name, value);
     }
     Ok(parameters)
+}
+
+pub(super) fn parse_pairs(query: &str) -> Result<Vec<(String, String)>, Problem> {
+    let mut pairs = Vec::new();
+    for part in query.split('&').filter(|part| !part.is_empty()) {
+        let (name, value) = part.split_once('=').unwrap_or((part, ""));
+        if pairs.len() == QUERY_PARAMETERS_MAX {
+            let detail = format!("the query has more than {QUERY_PARAMETERS_MAX} parameters");
+            return Err(Problem::bad_request(detail));
+        }
+        pairs.push((decode(name)?, decode(value)?));
+    }
+    Ok(pairs)
 }
 
 fn decode(text: &str) -> Result<String, Problem> {
