@@ -15,6 +15,7 @@ mod redirect;
 mod respond;
 mod retry;
 mod static_files;
+mod trace;
 mod tunnel;
 
 use std::{

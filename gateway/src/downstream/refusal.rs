@@ -54,6 +54,7 @@ impl Refusals<'_> {
         tracing::event!(
             target: "access",
             tracing::Level::INFO,
+            http.method = refused.method.as_ref().map(Method::as_str),
             http.status = status,
             duration_ms = milliseconds(took),
             reason = reason.0,

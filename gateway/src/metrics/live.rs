@@ -117,3 +117,48 @@ fn family((name, help): (&str, &str), metrics: Vec<Metric>) -> MetricFamily {
     family.set_metric(metrics);
     family
 }
+
+#[cfg(test)]
+mod tests {
+    use catalog_api::Revision;
+    use serde_json::json;
+    use service_kit::metrics::Metrics;
+
+    use super::*;
+    use crate::{
+        metrics::GatewayMetrics,
+        snapshot::{Change, HostAddresses, Materials, Outside, Snapshot},
+        upstream::Endpoints,
+    };
+
+    #[test]
+    fn endpoints_whose_labels_concatenate_equally_are_two_series() {
+        let service = |id: u64, name: &str, address: &str| {
+            let document = json!({
+                "id": id, "name": name, "revision": 1, "created_at": "2026-01-31T12:00:00Z", "updated_at": "2026-01-31T12:00:00Z",
+                "instances": [{"id": "i", "address": address}],
+            });
+            Arc::new(serde_json::from_value(document).unwrap())
+        };
+        let mut materials = Materials {
+            endpoints: Endpoints::new(None),
+            hosts: HostAddresses::default(),
+            file_routes: Vec::new(),
+            metrics: GatewayMetrics::new(Metrics::new("gateway", "0")),
+        };
+        let whole = Change::Replace {
+            revision: Revision(1),
+            services: vec![
+                service(1, "a1", "1.1.1.1:80"),
+                service(2, "a", "11.1.1.1:80"),
+            ],
+            keep: Default::default(),
+        };
+        let snapshot = Snapshot::default().next(vec![whole], &Outside::default(), &mut materials);
+        let live = Live::default();
+        live.publish(Arc::new(snapshot));
+        let families = LiveCollector::new(Arc::new(live)).unwrap().collect();
+        assert_eq!(families[0].name(), "gateway_endpoint_healthy");
+        assert_eq!(families[0].get_metric().len(), 2);
+    }
+}

@@ -5,7 +5,7 @@ use pingora_error::Error;
 use pingora_proxy::Session;
 use service_kit::http::milliseconds;
 
-use super::{Context, GatewayProxy, cache_status};
+use super::{Context, GatewayProxy, cache_status, trace};
 use crate::{
     error::{CLIENT_CLOSED_REQUEST, GatewayError},
     metrics::CacheResult,
@@ -45,8 +45,9 @@ pub(super) fn finish(
         proxy.metrics.rejected(rejected.reason());
     }
     let attempt = ctx.attempt.take();
-    if let (Some(attempt), Some(pool)) = (&attempt, &ctx.pool) {
-        pool.metrics().exchanged(attempt.started.elapsed());
+    let upstream_took = attempt.as_ref().map(|attempt| attempt.started.elapsed());
+    if let (Some(took), Some(pool)) = (upstream_took, &ctx.pool) {
+        pool.metrics().exchanged(took);
     }
     if !is_of_client || !tracing::enabled!(target: "access", tracing::Level::INFO) {
         return;
@@ -66,9 +67,11 @@ pub(super) fn finish(
         cache = cached.map(CacheResult::as_str),
         retries = ctx.attempts.saturating_sub(1),
         duration_ms = milliseconds(took),
+        upstream_ms = upstream_took.map(milliseconds),
         reason = ctx.rejected.as_ref().map(|error: &GatewayError| error.reason().0),
         cut = error.is_some() && written.is_some(),
         request.id = ctx.request_id.as_ref().map(|id| id.as_str()),
+        trace.id = trace::trace_id(&request.headers),
         client.address = ctx.origin.client.map(tracing::field::display),
         "request"
     );

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
+mod access_log;
 mod admin;
 mod affinity;
 mod applier;

@@ -1,8 +1,12 @@
 //! The names and labels that dashboards and alerts are made of.
 
+use gateway::{Config, config::TlsConfig, tls::Certificates, upstream::Health};
 use serde_json::json;
+use tempfile::TempDir;
 
-use crate::harness::{Backend, Behaviour, Rig, eventually, service, steady_service, with};
+use crate::harness::{
+    Authority, Backend, Behaviour, Rig, eventually, service, steady_service, with,
+};
 
 #[tokio::test]
 async fn every_documented_series_is_there_after_traffic() {
@@ -96,4 +100,90 @@ async fn the_operators_listener_tells_what_is_routed_where() {
     let health = rig.admin("/health").await.json();
     assert_eq!(health["status"], "ok");
     assert_eq!(health["catalog_connected"], true);
+}
+
+/// Every family that dashboards and alerts rely on, and the labels that tell its series apart.
+const CONTRACT: [(&str, &[&str]); 16] = [
+    (
+        "gateway_requests_total",
+        &["method", "route", "status_class"],
+    ),
+    ("gateway_request_duration_seconds", &["route"]),
+    ("gateway_upstream_duration_seconds", &["service"]),
+    ("gateway_overhead_seconds", &[]),
+    ("gateway_inflight", &["service"]),
+    ("gateway_upstream_connections_total", &["reused", "service"]),
+    ("gateway_endpoint_healthy", &["endpoint", "service"]),
+    ("gateway_retries_total", &["service"]),
+    ("gateway_ejections_total", &["service"]),
+    ("gateway_rejected_total", &["reason"]),
+    ("gateway_cache_requests_total", &["result"]),
+    ("gateway_config_revision", &[]),
+    ("gateway_config_rejected_total", &[]),
+    ("gateway_config_apply_seconds", &[]),
+    ("gateway_catalog_connected", &[]),
+    ("gateway_tls_certificate_expiry_seconds", &["certificate"]),
+];
+
+/// Labels of the first series of a family, without the bucket's; none when it has no series.
+fn labels<'a>(text: &'a str, family: &str) -> Option<Vec<&'a str>> {
+    let of_family = |line: &&str| {
+        let rest = line.strip_prefix(family);
+        let rest = rest.map(|rest| rest.strip_prefix("_count").unwrap_or(rest));
+        rest.is_some_and(|rest| rest.starts_with(['{', ' ']))
+    };
+    let line = text.lines().find(of_family)?;
+    let inside = line
+        .split_once('{')
+        .and_then(|(_, rest)| rest.rsplit_once('}'));
+    let pairs = inside.map_or("", |(pairs, _)| pairs).split("\",");
+    let names = pairs.filter_map(|pair| pair.split_once('=').map(|(name, _)| name));
+    Some(names.collect())
+}
+
+#[tokio::test]
+async fn the_contract_is_kept_by_name_and_label() {
+    let data = TempDir::new().unwrap();
+    let authority = Authority::new();
+    let pair = authority.issue(data.path(), "site", &["site.test"]);
+    let rig = Rig::configured(|config: &mut Config| {
+        config.tls = Some(TlsConfig {
+            listen: "127.0.0.1:0".parse().unwrap(),
+            certificates: Certificates::load(pair, Vec::new()).unwrap(),
+            redirect: false,
+        });
+    })
+    .await;
+    let backend = Backend::start("b").await;
+    let cached = with(service("hold", &[&backend]), "policy/cache", json!({}));
+    rig.put(cached).await;
+    assert_eq!(rig.get("/hold/").await.status(), 200);
+    assert_eq!(rig.get("/hold/%zz").await.status(), 400);
+    let text = rig.admin("/metrics").await.text();
+    for (family, expected) in CONTRACT {
+        let found = labels(&text, family);
+        assert_eq!(found.as_deref(), Some(expected), "{family} in\n{text}");
+    }
+    let malformed = r#"gateway_rejected_total{reason="malformed"}"#;
+    assert_eq!(rig.metric(malformed).await, Some(1.0));
+}
+
+#[tokio::test]
+async fn series_of_a_removed_service_are_removed() {
+    let rig = Rig::start().await;
+    let backend = Backend::start("b").await;
+    rig.put(service("hold", &[&backend])).await;
+    rig.put(service("stays", &[&backend])).await;
+    for path in ["/hold/", "/stays/"] {
+        assert_eq!(rig.get(path).await.status(), 200);
+    }
+    backend.answer_checks(Behaviour::Status(500));
+    rig.until("hold", &backend, Health::Unhealthy).await;
+    assert!(rig.admin("/metrics").await.text().contains("\"hold"));
+    rig.delete("hold").await;
+    eventually("its series are gone", async || {
+        let text = rig.admin("/metrics").await.text();
+        !text.contains("\"hold") && text.contains(r#"service="stays""#)
+    })
+    .await;
 }

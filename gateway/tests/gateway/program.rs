@@ -60,11 +60,12 @@ fn output(command: &mut Command) -> (Option<i32>, String) {
 
 impl Process {
     pub(crate) fn start(command: &mut Command) -> Self {
-        let mut child = command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+        Self::logging(command, Stdio::null())
+    }
+
+    /// With somewhere for its log to go.
+    pub(crate) fn logging(command: &mut Command, log: Stdio) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut line = String::new();
         let mut lines = BufReader::new(child.stdout.take().unwrap());
         while !line.contains("gateway ready on") {

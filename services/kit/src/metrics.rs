@@ -1,5 +1,6 @@
 //! Metrics: one registry per program instance, so that several programs in one process, and tests, do not mix.
 
+mod log;
 mod process;
 mod requests;
 
@@ -15,7 +16,7 @@ pub const DURATION_BUCKETS: [f64; 15] = [
     10.0,
 ];
 
-/// A program's registry, with `build_info` and `process_*` in it. Cheap to clone.
+/// A program's registry, with `build_info`, `process_*` and `log_events_dropped_total` in it. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     registry: Registry,
@@ -36,6 +37,7 @@ impl Metrics {
         ));
         build_info.with_label_values(&[program, version]).set(1);
         metrics.register(process::ProcessCollector::new());
+        metrics.register(log::LogCollector::new());
         metrics
     }
 
@@ -98,6 +100,7 @@ mod tests {
             "process_max_fds",
             "process_start_time_seconds",
             "process_threads",
+            "log_events_dropped_total",
         ] {
             assert!(names.contains(name), "{name} is missing in {names:?}");
         }

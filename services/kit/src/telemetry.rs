@@ -4,9 +4,9 @@ use std::fmt;
 use std::io::{self, IsTerminal as _};
 use std::panic;
 use std::str::FromStr;
-use std::sync::Once;
+use std::sync::{Once, OnceLock};
 
-use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
+use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
@@ -25,6 +25,16 @@ pub const SETTINGS: &[Setting] = &[
 
 /// Events that wait for a slow stderr. Beyond that they are dropped: a full pipe must not stop the traffic.
 const BUFFERED_EVENTS_MAX: usize = 16_384;
+
+/// Counts what was dropped. The log is one per process, and so is this.
+static DROPPED: OnceLock<ErrorCounter> = OnceLock::new();
+
+/// Events that were dropped because stderr did not keep up, since the start of the process.
+pub fn dropped_events() -> u64 {
+    let dropped = DROPPED.get().map_or(0, ErrorCounter::dropped_lines);
+    // usize has at most 64 bits.
+    dropped as u64
+}
 
 /// Writes the last events when it is dropped; `main` keeps it until the end.
 #[must_use = "dropping the guard stops the logging"]
@@ -99,6 +109,8 @@ fn install(wanted: Wanted) -> WorkerGuard {
         .buffered_lines_limit(BUFFERED_EVENTS_MAX)
         .thread_name("log-writer")
         .finish(io::stderr());
+    // The first is the only one, as install runs once.
+    let _ = DROPPED.set(stderr.error_counter());
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter.0)
         .with_writer(stderr)

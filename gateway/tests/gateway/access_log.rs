@@ -1,0 +1,264 @@
+//! One event per request, in a form that programs can rely on, and never at the expense of a request.
+
+use std::{
+    fs::File,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::time::timeout;
+
+use crate::harness::{
+    Backend, Catalog, Connection, Message, eventually, get, request, send, service, with,
+};
+use crate::program::{Process, command};
+
+const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+/// A gateway process whose log goes into a file.
+struct Logging {
+    process: Process,
+    log: PathBuf,
+    backend: Backend,
+    _catalog: Catalog,
+    _data: TempDir,
+}
+
+impl Logging {
+    /// With the service `hold`, which is cached.
+    async fn start(format: &str) -> Self {
+        let data = TempDir::new().unwrap();
+        let (catalog, backend) = (Catalog::start().await, Backend::start("b").await);
+        let cached = with(
+            service("hold", &[&backend]),
+            "policy/cache",
+            json!({"default_ttl": "1m"}),
+        );
+        catalog.put(cached);
+        let log = data.path().join("log");
+        let process = Process::logging(
+            command(data.path())
+                .env("CATALOG_URL", catalog.url().to_string())
+                .env("LOG_FORMAT", format),
+            File::create(&log).unwrap().into(),
+        );
+        let gateway = Self {
+            process,
+            log,
+            backend,
+            _catalog: catalog,
+            _data: data,
+        };
+        eventually("the service is known", async || {
+            get(gateway.address(), "/hold/ready").await.status() == 200
+        })
+        .await;
+        gateway
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.process.address
+    }
+
+    /// The line of the request with this id, once it is written.
+    async fn line(&self, id: &str) -> String {
+        let mut found = None;
+        eventually("the event is written", async || {
+            let text = std::fs::read_to_string(&self.log).unwrap();
+            let mut lines = text.lines().filter(|line| line.contains(id));
+            found = lines.next().map(str::to_owned);
+            assert!(lines.next().is_none(), "two events: {text}");
+            found.is_some()
+        })
+        .await;
+        found.unwrap()
+    }
+
+    async fn event(&self, id: &str) -> Value {
+        serde_json::from_str(&self.line(id).await).unwrap()
+    }
+}
+
+const SECRET: &[(&str, &str)] = &[
+    ("authorization", "Bearer hush-header"),
+    ("cookie", "session=hush-cookie"),
+    ("traceparent", TRACE),
+];
+
+fn with_id(id: &'static str) -> Vec<(&'static str, &'static str)> {
+    [SECRET, &[("x-request-id", id)]].concat()
+}
+
+#[tokio::test]
+async fn an_event_says_what_became_of_a_request_and_nothing_secret() {
+    let gateway = Logging::start("json").await;
+    let target = "/hold/a?token=hush-query";
+    let answer = send(
+        gateway.address(),
+        "POST",
+        target,
+        &with_id("id-1"),
+        "hush-body",
+    )
+    .await;
+    assert_eq!(answer.status(), 200);
+    let event = gateway.event("id-1").await;
+    for (field, expected) in [
+        ("target", json!("access")),
+        ("level", json!("INFO")),
+        ("http.method", json!("POST")),
+        ("http.host", json!("gateway.test")),
+        ("http.path", json!("/hold/a")),
+        ("http.route", json!("hold:/hold/")),
+        ("http.status", json!(200)),
+        ("http.bytes_received", json!(9)),
+        ("http.bytes_sent", json!(answer.text().len())),
+        ("service", json!("hold")),
+        ("endpoint", json!(gateway.backend.address().to_string())),
+        ("retries", json!(0)),
+        ("request.id", json!("id-1")),
+        ("trace.id", json!("4bf92f3577b34da6a3ce929d0e0e4736")),
+        ("client.address", json!("127.0.0.1")),
+    ] {
+        assert_eq!(event[field], expected, "{field} of {event}");
+    }
+    let durations = ["duration_ms", "upstream_ms"].map(|field| event[field].as_f64().unwrap());
+    assert!(
+        durations[0] >= durations[1] && durations[1] > 0.0,
+        "{event}"
+    );
+    assert!(!event.to_string().contains("hush"), "{event}");
+    let received = gateway.backend.received();
+    let traced = |message: &Message| message.header("traceparent") == Some(TRACE);
+    assert!(received.iter().any(traced), "it goes on as it came");
+}
+
+#[tokio::test]
+async fn refused_requests_have_an_event_too() {
+    let gateway = Logging::start("json").await;
+    send(gateway.address(), "GET", "/%zz", &with_id("id-2"), "").await;
+    let event = gateway.event("id-2").await;
+    assert_eq!(event["reason"], "malformed", "{event}");
+    assert_eq!(event["http.status"], 400);
+    assert_eq!(event["trace.id"], "4bf92f3577b34da6a3ce929d0e0e4736");
+    // What is no request never reaches Pingora. The gateway names it itself.
+    let mut connection = Connection::open(gateway.address()).await.unwrap();
+    let broken = "GET /?hush-query HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n".to_owned();
+    connection.send(broken).await.unwrap();
+    let problem = connection.response().await.unwrap().json();
+    let event = gateway.event(problem["instance"].as_str().unwrap()).await;
+    for (field, expected) in [
+        ("target", json!("access")),
+        ("reason", json!("malformed")),
+        ("http.method", json!("GET")),
+        ("http.status", json!(400)),
+        ("client.address", json!("127.0.0.1")),
+    ] {
+        // The port is part of it here.
+        let found = event[field].to_string();
+        assert!(
+            found.contains(expected.to_string().trim_matches('"')),
+            "{field} of {event}"
+        );
+    }
+    assert!(!event.to_string().contains("hush"), "{event}");
+}
+
+#[tokio::test]
+async fn text_has_the_same_fields() {
+    let gateway = Logging::start("text").await;
+    // What has an Authorization would not be kept.
+    let fields = [("traceparent", TRACE), ("x-request-id", "id-3")];
+    send(gateway.address(), "GET", "/hold/a?hush", &fields, "").await;
+    let line = gateway.line("id-3").await;
+    for part in [
+        "INFO access: request",
+        "http.method=\"GET\"",
+        "http.route=\"hold:/hold/\"",
+        "http.status=200",
+        "service=\"hold\"",
+        "cache=\"miss\"",
+        "retries=0",
+        "upstream_ms=",
+        "trace.id=\"4bf92f3577b34da6a3ce929d0e0e4736\"",
+    ] {
+        assert!(line.contains(part), "{part} is not in {line}");
+    }
+    assert!(!line.contains("hush"), "{line}");
+}
+
+/// A process that keeps the reading end of a pipe open and never reads.
+struct Unread(Child);
+
+impl Drop for Unread {
+    fn drop(&mut self) {
+        // It may be gone already.
+        let _gone = self.0.kill();
+        let _reaped = self.0.wait();
+    }
+}
+
+#[tokio::test]
+async fn a_log_that_nobody_reads_delays_no_request_and_says_what_it_dropped() {
+    const REQUESTS_MAX: usize = 20_000;
+    const PATIENCE: Duration = Duration::from_secs(20);
+    let data = TempDir::new().unwrap();
+    // Far more events per request than by default, so that the pipe and the queue behind it are soon full.
+    let (process, log) = unread(
+        command(data.path())
+            .env("RUST_LOG", "trace")
+            .arg("--gateway-static-dir")
+            .arg(folder(data.path())),
+    );
+    let mut connection = Connection::open(process.address).await.unwrap();
+    let mut dropped = 0.0;
+    for number in 0..REQUESTS_MAX {
+        let asked = request("GET", "/static/a.txt", &[], "");
+        let answered = async {
+            connection.send(asked).await.unwrap();
+            connection.response().await.unwrap()
+        };
+        let answer = timeout(PATIENCE, answered).await.unwrap();
+        assert_eq!(answer.status(), 200);
+        if number % 100 == 0 {
+            dropped = dropped_events(process.admin).await;
+            if dropped > 1000.0 {
+                break;
+            }
+        }
+    }
+    assert!(dropped > 1000.0, "nothing was dropped");
+    drop((process, log));
+}
+
+fn folder(data: &Path) -> PathBuf {
+    let folder = data.join("files");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join("a.txt"), "a").unwrap();
+    folder
+}
+
+/// A process whose stderr is a pipe that is kept open and never read.
+fn unread(command: &mut Command) -> (Process, Unread) {
+    let mut keeper = Unread(
+        Command::new("sleep")
+            .arg("600")
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap(),
+    );
+    let pipe = keeper.0.stdin.take().unwrap();
+    (Process::logging(command, pipe.into()), keeper)
+}
+
+async fn dropped_events(admin: SocketAddr) -> f64 {
+    let text = get(admin, "/metrics").await.text();
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("log_events_dropped_total "));
+    line.unwrap().parse().unwrap()
+}
