@@ -22,6 +22,10 @@ test: tools-test ## Run every test of the workspace
 prove: tools-build ## Prove that changes, replacements and upgrades cost no request (PROVE_SCALE, PROVE_SEED)
 	@scripts/prove
 
+.PHONY: fuzz
+fuzz: tools-fuzz ## Fuzz every parser, FUZZ_SECONDS each (60); needs a nightly toolchain
+	@scripts/fuzz
+
 .PHONY: bench
 bench: tools-bench ## Measure everything under load, beside nginx, HAProxy and Caddy; writes benches/RESULTS.md
 	@scripts/bench
@@ -73,6 +77,10 @@ tools-bench:
 .PHONY: tools-test
 tools-test:
 	@scripts/tools test
+
+.PHONY: tools-fuzz
+tools-fuzz:
+	@scripts/tools fuzz
 
 .PHONY: tools-lint
 tools-lint: tools-deploy

@@ -20,6 +20,8 @@ mod directives;
 mod freshness;
 mod key;
 mod object;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod properties;
 mod purge;
 mod shard;
 mod storage;

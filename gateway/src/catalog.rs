@@ -9,6 +9,8 @@
 //! Losing the stream changes nothing but a gauge: routes are cleared only by a catalog that says so.
 
 mod decode;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod properties;
 
 use std::{sync::Arc, time::Duration};
 

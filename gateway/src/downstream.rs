@@ -13,6 +13,8 @@ mod connection;
 mod head;
 mod limits;
 mod listener;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod properties;
 mod refusal;
 mod stream;
 mod transport;

@@ -16,6 +16,8 @@ mod encoding;
 mod kind;
 mod name;
 mod open;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod properties;
 mod range;
 
 use std::{fs::File, os::unix::fs::FileExt as _, path::Path, sync::Arc, time::SystemTime};

@@ -18,6 +18,8 @@ pub mod config;
 mod downstream;
 pub mod error;
 pub mod files;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod metrics;
 pub mod proxy;
 pub mod route;

@@ -11,6 +11,8 @@ mod forward;
 mod grpc;
 mod network;
 mod origin;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod properties;
 mod redirect;
 mod respond;
 mod retry;

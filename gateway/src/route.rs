@@ -7,6 +7,8 @@ mod host;
 mod method;
 mod path;
 mod precedence;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod properties;
 mod table;
 
 use std::{path::Path, sync::Arc};

@@ -9,6 +9,8 @@
 pub mod address;
 pub mod catalog_url;
 pub mod event;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod instance;
 pub mod invalid;
 pub mod label;

@@ -8,6 +8,8 @@ pub mod body;
 mod call;
 mod event;
 mod exchange;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod linger;
 mod operations;
 mod params;

@@ -46,6 +46,8 @@
 pub mod backoff;
 pub mod client;
 pub mod durable;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod http;
 pub mod listen;
 pub mod metrics;
