@@ -25,6 +25,7 @@ mod hostile_services;
 mod http2;
 mod limits;
 mod metrics;
+mod options;
 mod program;
 mod protocol;
 mod retry;

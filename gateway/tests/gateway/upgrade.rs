@@ -165,6 +165,27 @@ async fn three_upgrades_under_load_fail_no_request_and_cut_no_tunnel() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tunnel_is_cut_when_the_time_after_an_upgrade_is_over() {
+    let data = TempDir::new().unwrap();
+    let catalog = Catalog::start().await;
+    let echo = Backend::behaving("e", Behaviour::Tunnel).await;
+    catalog.put(service("socket", &[&echo]));
+    let mut first =
+        Process::start(gateway(data.path(), &catalog).env("GATEWAY_UPGRADE_TIMEOUT", "200ms"));
+    eventually("the backend is in rotation", async || {
+        let table = get(first.admin, "/routes").await.text();
+        table.contains("\"healthy\"")
+    })
+    .await;
+    let mut tunnel = tunnel(first.address).await;
+    echoes(&mut tunnel).await;
+    let _second = Process::start(gateway(data.path(), &catalog).env("GATEWAY_UPGRADE", "true"));
+    // The tunnel is still open, and nobody closes it.
+    assert_eq!(first.exit_code().await, Some(0));
+    drop(tunnel);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_successor_that_cannot_start_changes_nothing() {
     let data = TempDir::new().unwrap();
     let catalog = Catalog::start().await;

@@ -152,6 +152,11 @@ impl Setting {
         self
     }
 
+    /// Its name, in the form of an environment variable.
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
     fn flag(&self) -> String {
         self.name.to_ascii_lowercase().replace('_', "-")
     }
