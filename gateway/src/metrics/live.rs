@@ -72,7 +72,7 @@ impl Collector for LiveCollector {
                     continue;
                 }
                 sum += endpoint.in_flight();
-                let up = endpoint.health() == Health::Healthy && member.is_eligible();
+                let up = endpoint.health() == Health::Healthy && pool.may_pick(member);
                 let address = endpoint.address().to_string();
                 healthy.push(gauge(
                     &[("endpoint", &address), ("service", service)],

@@ -18,6 +18,8 @@ pub struct Pool {
     id: ServiceId,
     policy: Policy,
     members: Box<[Member]>,
+    /// The catalog reaches none of the members.
+    is_blind: bool,
     balancer: Balancer,
     /// Only when the policy asks for sticky sessions.
     homes: Option<Homes>,
@@ -99,7 +101,8 @@ pub enum NoEndpoint {
 // === impl Pool ===
 
 impl Pool {
-    /// A pool of members. Those that the catalog takes out of traffic are kept for the admin API but never picked.
+    /// A pool of members. Those that the catalog takes out of traffic are kept for the admin API but not picked; unless the catalog
+    /// reaches none of them: then it may be the catalog that is cut off, and the checks made here decide.
     pub fn new(
         service: ServiceName,
         id: ServiceId,
@@ -107,9 +110,10 @@ impl Pool {
         members: Vec<Member>,
         carried: Carried,
     ) -> Self {
+        let is_blind = !members.iter().any(Member::is_eligible);
         // Two instances on one address are one endpoint with both shares.
         let mut shares: BTreeMap<SocketAddr, (Arc<Endpoint>, usize)> = BTreeMap::new();
-        for member in members.iter().filter(|member| member.is_eligible()) {
+        for member in members.iter().filter(|member| member.is_usable(is_blind)) {
             let share = shares
                 .entry(member.endpoint.address())
                 .or_insert_with(|| (Arc::clone(&member.endpoint), 0));
@@ -124,6 +128,7 @@ impl Pool {
             id,
             policy,
             members: members.into(),
+            is_blind,
             carried,
         }
     }
@@ -146,6 +151,11 @@ impl Pool {
     /// Every instance, also those out of traffic.
     pub fn members(&self) -> &[Member] {
         &self.members
+    }
+
+    /// Whether a member may be picked when it is healthy.
+    pub fn may_pick(&self, member: &Member) -> bool {
+        member.is_usable(self.is_blind)
     }
 
     /// What outlives this pool.
@@ -272,7 +282,7 @@ impl Pool {
         let mut eligible = self
             .members
             .iter()
-            .filter(|member| member.is_eligible())
+            .filter(|member| self.may_pick(member))
             .peekable();
         if eligible.peek().is_none() {
             NoEndpoint::Empty
@@ -323,6 +333,10 @@ impl Member {
     /// Whether the catalog lets it have requests.
     pub fn is_eligible(&self) -> bool {
         matches!(self.status, Status::Passing | Status::Suspect)
+    }
+
+    fn is_usable(&self, is_blind: bool) -> bool {
+        self.is_eligible() || (is_blind && self.status == Status::Critical)
     }
 }
 

@@ -57,6 +57,29 @@ async fn a_new_endpoint_is_checked_before_it_gets_traffic() {
 }
 
 #[tokio::test]
+async fn whom_the_catalog_does_not_reach_gets_nothing_unless_it_reaches_nobody() {
+    let rig = Rig::start().await;
+    let (good, other) = (Backend::start("good").await, Backend::start("other").await);
+    let statuses = |first: &str, second: &str| {
+        let mut service = service("hold", &[&good, &other]);
+        for (index, status) in [first, second].into_iter().enumerate() {
+            service["instances"][index]["status"] = status.into();
+        }
+        service
+    };
+    rig.put(statuses("passing", "critical")).await;
+    rig.until("hold", &other, Health::Healthy).await;
+    only_good_answers(&rig).await;
+    // A catalog that is cut off calls everybody critical. The checks made here know better.
+    rig.apply(statuses("critical", "critical")).await;
+    gets_traffic(&rig, &other).await;
+    gets_traffic(&rig, &good).await;
+    // One that drains is no way out.
+    rig.apply(statuses("critical", "draining")).await;
+    only_good_answers(&rig).await;
+}
+
+#[tokio::test]
 async fn an_endpoint_that_refuses_connections_leaves_and_comes_back() {
     let rig = Rig::start().await;
     let (_good, other) = two(&rig, json!({})).await;
