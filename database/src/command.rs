@@ -2,7 +2,7 @@
 
 use catalog_api::{
     Address, Instance, InstanceId, InstanceSpec, Revision, ServiceId, ServiceName, ServiceRef,
-    ServiceSpec, Span, Status,
+    ServiceSpec, Source, Span, Status,
 };
 
 /// Most services of one catalog.
@@ -60,6 +60,23 @@ pub enum Command {
         /// What it must be.
         only_if: Status,
     },
+    /// Discovery found a service. Creates it, or declares anew what the same source declared; changes nothing when somebody else did.
+    FoundService {
+        /// What it is to be.
+        spec: ServiceSpec,
+        /// What found it.
+        source: Source,
+    },
+    /// Discovery found an instance. Changes nothing when the id, or the address, belongs to somebody who
+    /// [outranks](crate::found::outranks) the source.
+    FoundInstance {
+        /// Whose instance.
+        service: ServiceId,
+        /// Which instance.
+        id: InstanceId,
+        /// What it is to be.
+        found: Found,
+    },
     /// A lease ended. Changes nothing when the instance is gone or was registered anew on other terms.
     Evict {
         /// Whose instance.
@@ -85,6 +102,17 @@ pub enum Expect {
     OneOf(Vec<Revision>),
 }
 
+/// An instance as discovery found it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// What is known of it.
+    pub spec: InstanceSpec,
+    /// What found it.
+    pub source: Source,
+    /// Whether it answered. What is known better of one that is there already stays.
+    pub status: Status,
+}
+
 /// What identifies the registration that a lease belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeaseTerms {
@@ -92,6 +120,8 @@ pub struct LeaseTerms {
     pub address: Address,
     /// How long its lease lasts; none = it has no lease.
     pub ttl: Option<Span>,
+    /// What found it; none = it was registered.
+    pub source: Option<Source>,
 }
 
 /// Why a command was not carried out. Nothing was changed.
@@ -151,8 +181,19 @@ pub enum Refusal {
     TooManyServices,
 }
 
-/// Whether an instance is what a specification declares, its status aside.
+/// Whether an instance is what somebody declares who registers it, its status aside. One that discovery put there is not: whoever
+/// registers it takes it over.
 pub fn declares(spec: &InstanceSpec, instance: &Instance) -> bool {
+    instance.source.is_none() && is_as_specified(spec, instance)
+}
+
+/// Whether an instance is what discovery found, its status aside.
+pub fn is_as_found(found: &Found, instance: &Instance) -> bool {
+    instance.source == Some(found.source) && is_as_specified(&found.spec, instance)
+}
+
+/// Whether an instance is what a specification says, whoever put it there.
+fn is_as_specified(spec: &InstanceSpec, instance: &Instance) -> bool {
     // Taken apart by name, so that a new field cannot be forgotten here.
     let InstanceSpec {
         address,
@@ -179,9 +220,40 @@ impl Command {
             Self::PutInstance { service, .. } | Self::DeleteInstance { service, .. } => {
                 service.clone()
             }
-            Self::SetStatus { service, .. } | Self::Evict { service, .. } => {
-                ServiceRef::Id(*service)
-            }
+            Self::FoundService { spec, .. } => ServiceRef::Name(spec.name.clone()),
+            Self::SetStatus { service, .. }
+            | Self::FoundInstance { service, .. }
+            | Self::Evict { service, .. } => ServiceRef::Id(*service),
+        }
+    }
+}
+
+// === impl LeaseTerms ===
+
+impl LeaseTerms {
+    /// Those of an instance as it is.
+    pub fn of(instance: &Instance) -> Self {
+        Self {
+            address: instance.address.clone(),
+            ttl: instance.ttl,
+            source: instance.source,
+        }
+    }
+
+    /// Those of an instance that somebody registers.
+    pub fn registered(spec: &InstanceSpec) -> Self {
+        Self {
+            address: spec.address.clone(),
+            ttl: spec.ttl,
+            source: None,
+        }
+    }
+
+    /// Those of an instance that discovery found.
+    pub fn found(found: &Found) -> Self {
+        Self {
+            source: Some(found.source),
+            ..Self::registered(&found.spec)
         }
     }
 }

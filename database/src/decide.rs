@@ -5,7 +5,10 @@ use catalog_api::{
     ServiceSpec, Status, Timestamp, service::INSTANCES_MAX,
 };
 
-use crate::command::{Command, Expect, LeaseTerms, Refusal, SERVICES_MAX, declares};
+use crate::{
+    command::{Command, Expect, LeaseTerms, Refusal, SERVICES_MAX, declares},
+    found,
+};
 
 /// Where the catalog stands when a command is decided.
 #[derive(Clone, Copy, Debug)]
@@ -86,6 +89,11 @@ pub fn decide(
             only_if,
             ..
         } => Ok(set_status(current, id, *status, *only_if, at)),
+        Command::FoundService { spec, source } => found::service(current, spec, *source, at),
+        Command::FoundInstance { service, id, found } => {
+            let service = known(current, &ServiceRef::Id(*service))?;
+            found::instance(service, id, found, at)
+        }
         Command::Evict { id, only_if, .. } => Ok(evict(current, id, only_if, at)),
     }
 }
@@ -94,7 +102,7 @@ fn known<'a>(current: Option<&'a Service>, target: &ServiceRef) -> Result<&'a Se
     current.ok_or_else(|| Refusal::UnknownService(target.clone()))
 }
 
-fn create(
+pub(crate) fn create(
     current: Option<&Service>,
     spec: &ServiceSpec,
     at: &Position,
@@ -139,13 +147,19 @@ fn put(
     let Some(service) = current else {
         return create(None, spec, at);
     };
-    if service.spec() == *spec {
+    if service.spec() == *spec && service.source.is_none() {
         return Ok(Decision::Unchanged);
     }
+    let changed = redeclared(service, spec, at);
+    Ok(Decision::Put(Box::new(changed), Outcome::Updated))
+}
+
+/// The service under another declaration.
+pub(crate) fn redeclared(service: &Service, spec: &ServiceSpec, at: &Position) -> Service {
     let mut changed = Service::new(service.id, spec.clone(), at.revision, at.now);
     changed.created_at = service.created_at;
     changed.instances.clone_from(&service.instances);
-    Ok(Decision::Put(Box::new(changed), Outcome::Updated))
+    changed
 }
 
 fn put_instance(
@@ -221,10 +235,8 @@ fn evict(
     let Some(service) = current else {
         return Decision::Unchanged;
     };
-    let same =
-        |instance: &Instance| instance.address == only_if.address && instance.ttl == only_if.ttl;
     match position(service, id) {
-        Ok(index) if same(&service.instances[index]) => {
+        Ok(index) if LeaseTerms::of(&service.instances[index]) == *only_if => {
             changed(service, at, Outcome::Deleted, |instances| {
                 instances.remove(index);
             })
@@ -234,13 +246,13 @@ fn evict(
 }
 
 /// Where the instance is, or where it would have to be inserted.
-fn position(service: &Service, id: &InstanceId) -> Result<usize, usize> {
+pub(crate) fn position(service: &Service, id: &InstanceId) -> Result<usize, usize> {
     service
         .instances
         .binary_search_by(|instance| instance.id.cmp(id))
 }
 
-fn changed(
+pub(crate) fn changed(
     service: &Service,
     at: &Position,
     outcome: Outcome,

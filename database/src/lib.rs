@@ -7,13 +7,14 @@
 
 pub mod command;
 pub mod decide;
+pub mod found;
 pub mod postgres;
 pub mod renewals;
 pub mod retention;
 pub mod sqlite;
 pub mod store;
 
-pub use command::{Command, Expect, LeaseTerms, Refusal, declares};
+pub use command::{Command, Expect, Found, LeaseTerms, Refusal, declares, is_as_found};
 pub use decide::{Decision, Outcome, Position, decide};
 pub use postgres::{
     PostgresConfig, PostgresConfigError, PostgresError, PostgresStore, pool::PoolState,

@@ -31,6 +31,7 @@ pub const PROGRAM: Program = Program {
         SETTINGS,
         gateway::SETTINGS,
         catalog::SETTINGS,
+        catalog::DISCOVERY_SETTINGS,
         telemetry::SETTINGS,
     ],
     tables: gateway::PROGRAM.tables,

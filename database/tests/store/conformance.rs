@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
+mod discovery;
+
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use catalog_api::{Revision, ServiceId, ServiceRef, Status};
@@ -10,6 +12,7 @@ use database::{
     WriteError,
 };
 
+pub(crate) use self::discovery::*;
 use crate::fixture::*;
 
 /// Longest wait for something that happens on its own.
@@ -230,10 +233,7 @@ pub(crate) async fn leases_end_only_as_they_were(store: &dyn CatalogStore) {
     let evict = |port| Command::Evict {
         service: ServiceId(1),
         id: instance_id("a"),
-        only_if: LeaseTerms {
-            address: instance(port).address,
-            ttl: instance(port).ttl,
-        },
+        only_if: LeaseTerms::registered(&instance(port)),
     };
     let outcome = async |command| store.write(command).await.unwrap().outcome;
 

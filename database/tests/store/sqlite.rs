@@ -58,6 +58,8 @@ conformance!(
     names_ids_and_renames,
     instances_live_and_die,
     leases_end_only_as_they_were,
+    discovery_gives_way,
+    discovered_services_are_their_owners,
     resumes_from_every_revision
 );
 

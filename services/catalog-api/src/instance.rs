@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Address, InstanceId, Metadata, Span, Weight, Zone};
+use crate::{Address, InstanceId, Metadata, Source, Span, Weight, Zone};
 
 /// What a client sends to register an instance or to renew its lease.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +46,9 @@ pub struct Instance {
     /// Whether it may get traffic.
     #[serde(default)]
     pub status: Status,
+    /// What found it; none = it was registered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Source>,
 }
 
 /// What the catalog knows about an instance's fitness.
@@ -57,7 +60,7 @@ pub enum Status {
     /// Registered, lease kept.
     #[default]
     Passing,
-    /// Its probe fails; kept because it has no lease that could end it.
+    /// Its probes fail; kept because discovery, which found it, still finds it.
     Critical,
     /// Its lease ran out but it answered the probe.
     Suspect,
@@ -85,6 +88,7 @@ impl Instance {
             zone,
             metadata,
             status: Status::Passing,
+            source: None,
         }
     }
 }

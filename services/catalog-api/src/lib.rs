@@ -19,6 +19,7 @@ pub mod number;
 pub mod policy;
 pub mod route;
 pub mod service;
+pub mod source;
 pub mod span;
 pub mod timestamp;
 
@@ -39,5 +40,6 @@ pub use route::{
     RedirectStatus, RedirectTarget, RouteAction, RouteSpec, Routes,
 };
 pub use service::{Service, ServiceSpec};
+pub use source::Source;
 pub use span::Span;
 pub use timestamp::Timestamp;

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Description, Instance, Metadata, MinInstances, Policy, Revision, Routes, ServiceId,
-    ServiceName, Tags, Timestamp, Version,
+    ServiceName, Source, Tags, Timestamp, Version,
 };
 
 /// What an owner declares about a service. Every field but the name has a default.
@@ -71,6 +71,9 @@ pub struct Service {
     pub created_at: Timestamp,
     /// When it was last changed.
     pub updated_at: Timestamp,
+    /// What declared it; none = its owner did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Source>,
     /// Its instances, in the order of their ids.
     #[serde(default)]
     pub instances: Vec<Instance>,
@@ -107,6 +110,7 @@ impl Service {
             revision,
             created_at: now,
             updated_at: now,
+            source: None,
             instances: Vec::new(),
         }
     }

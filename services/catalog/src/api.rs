@@ -3,6 +3,7 @@
 mod calls;
 mod conditional;
 mod console;
+mod discovery;
 mod documentation;
 mod health;
 mod history;
@@ -25,8 +26,8 @@ use service_kit::{
 };
 
 use crate::{
-    calls::Calls, health::Checker, history::History, registry::Registry, state::Live,
-    watch::Watchers,
+    calls::Calls, discovery::Discovery, health::Checker, history::History, registry::Registry,
+    state::Live, watch::Watchers,
 };
 
 /// Longest body of a write, in bytes.
@@ -44,6 +45,7 @@ pub(crate) struct Api {
     pub(crate) checker: Checker,
     pub(crate) calls: Calls,
     pub(crate) history: Arc<History>,
+    pub(crate) discovery: Discovery,
     pub(crate) readiness: Readiness,
 }
 
@@ -57,6 +59,7 @@ pub(crate) enum Endpoint {
     Watch,
     Health,
     ServiceHealth,
+    Discover,
     Call,
     Logs,
     Statistics,
@@ -94,6 +97,7 @@ impl Application for Api {
                 "/services/{id}/health",
                 Endpoint::ServiceHealth,
             ),
+            (Method::GET, "/services/discover", Endpoint::Discover),
             (Method::GET, "/services/logs", Endpoint::Logs),
             (Method::GET, "/services/stats", Endpoint::Statistics),
             (Method::GET, "/services/{id}", Endpoint::Read),
@@ -115,6 +119,7 @@ impl Application for Api {
             Endpoint::Watch => self.watch(&call),
             Endpoint::Health => self.services_health(&call).await,
             Endpoint::ServiceHealth => self.service_health(&call).await,
+            Endpoint::Discover => self.discover(&call).await,
             Endpoint::Call => self.forward(call).await,
             Endpoint::Logs => self.logs(&call),
             Endpoint::Openapi => Ok(self.openapi()),

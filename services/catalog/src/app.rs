@@ -22,6 +22,7 @@ use tokio::{sync::watch, task::JoinHandle};
 use self::{assembly::Assembly, gate::Gate, lifetime::Lifetime};
 use crate::{
     config::Config,
+    discovery::{FileError, Sources},
     opening::Source,
     presence::{self, OwnEntry},
     seeds::seeds,
@@ -75,6 +76,9 @@ pub enum StartError {
     /// The listener cannot be used.
     #[error("cannot use the listening socket")]
     Listener(#[from] io::Error),
+    /// The file of services cannot be used.
+    #[error("cannot use the file in DISCOVER_FILE, {}", .0.display())]
+    Discovery(PathBuf, #[source] FileError),
     /// The catalog cannot be registered in itself.
     #[error("cannot register the catalog in itself; set ADVERTISE_ADDRESS")]
     Presence(#[from] Invalid),
@@ -97,6 +101,9 @@ impl Catalog {
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let listener = tokio::net::TcpListener::from_std(listener)?;
+        let file = config.discovery.file.clone().unwrap_or_default();
+        let sources = Sources::open(config.discovery).await;
+        let sources = sources.map_err(|error| StartError::Discovery(file, error))?;
         let [service_api, own_service] = seeds()?;
         let advertised = match config.advertise {
             Some(address) => address,
@@ -133,6 +140,7 @@ impl Catalog {
             token: token.clone(),
             watchers_max: config.watchers_max,
             heartbeat: config.heartbeat,
+            sources,
             metrics: metrics.clone(),
             readiness: readiness.clone(),
             loaded: readiness.condition("snapshot loaded"),

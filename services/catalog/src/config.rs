@@ -11,7 +11,9 @@ use service_kit::{
     telemetry,
 };
 
-/// What every program with a catalog in it accepts.
+use crate::discovery::{DiscoveryConfig, settings::SETTINGS as DISCOVERY_SETTINGS};
+
+/// What every program with a catalog in it accepts, besides the settings of discovery.
 pub const SETTINGS: &[Setting] = &[
     Setting::new("CATALOG_LISTEN", "Address of the catalog")
         .default("0.0.0.0:5001")
@@ -69,7 +71,12 @@ const SINGLE_SETTINGS: &[Setting] = &[
 pub const PROGRAM: Program = Program {
     name: "service-catalog",
     about: "The service catalog: which services run where, and who is told when that changes.",
-    settings: &[SETTINGS, SINGLE_SETTINGS, telemetry::SETTINGS],
+    settings: &[
+        SETTINGS,
+        DISCOVERY_SETTINGS,
+        SINGLE_SETTINGS,
+        telemetry::SETTINGS,
+    ],
     tables: &[],
     config_variable: "CATALOG_CONFIG",
     refused: &[(
@@ -102,6 +109,8 @@ pub struct Config {
     pub watchers_max: NonZeroUsize,
     /// Longest silence of a watch stream.
     pub heartbeat: Duration,
+    /// What is discovered besides those who register themselves.
+    pub discovery: DiscoveryConfig,
 }
 
 // === impl Config ===
@@ -136,6 +145,7 @@ impl Config {
             advertise: None,
             watchers_max: settings.get("CATALOG_WATCHERS_MAX")?,
             heartbeat,
+            discovery: DiscoveryConfig::from_settings(settings)?,
         })
     }
 

@@ -16,10 +16,10 @@ use std::{
 };
 
 use catalog_api::{InstanceId, Service, ServiceId};
-use database::LeaseTerms;
+use database::{LeaseTerms, StoreError};
 use parking_lot::Mutex;
 use tokio::{
-    sync::{Mutex as Gate, MutexGuard as Turn, Notify},
+    sync::{Mutex as Gate, MutexGuard as Turn, Notify, watch},
     time::Instant,
 };
 
@@ -55,6 +55,8 @@ pub(crate) struct Leases {
     sharing: Option<Arc<Sharing>>,
     /// Nothing expires while this is set.
     suspended: AtomicBool,
+    /// When somebody else was heard of last: registered, renewed, or answered.
+    heard: watch::Sender<Option<Instant>>,
 }
 
 /// Stripes of the gates. Two instances of one stripe wait for each other, which costs one write's time.
@@ -75,6 +77,7 @@ impl Leases {
         Self {
             sharing,
             suspended: AtomicBool::new(false),
+            heard: watch::Sender::new(None),
             table: Mutex::default(),
             earlier: Notify::new(),
             gates: (0..GATES).map(|_| Gate::new(())).collect(),
@@ -117,6 +120,36 @@ impl Leases {
         self.tell(key, &terms);
         self.table.lock().hold(key, terms, Instant::now());
         self.earlier.notify_one();
+    }
+
+    /// Somebody else is there. What this catalog registers itself does not count: it says nothing about the network.
+    pub(crate) fn heard(&self) {
+        self.heard.send_replace(Some(Instant::now()));
+    }
+
+    /// Waits until somebody is heard of after a moment.
+    async fn hears_somebody(&self, since: Instant) {
+        let mut heard = self.heard.subscribe();
+        let heard = heard.wait_for(|at| at.is_some_and(|at| at > since));
+        // The sender lives as long as these leases.
+        drop(heard.await);
+    }
+
+    /// Whether no catalog has heard of an instance for the length of its lease. Without others, this one is to judge.
+    pub(crate) async fn is_unheard(
+        &self,
+        key: &Key,
+        terms: &LeaseTerms,
+    ) -> Result<bool, StoreError> {
+        let (Some(sharing), Some(ttl)) = (&self.sharing, terms.ttl) else {
+            return Ok(true);
+        };
+        if self.is_suspended() {
+            return Ok(false);
+        }
+        let ages = sharing.ages(std::slice::from_ref(key)).await?;
+        let newest = ages.into_iter().flatten().min();
+        Ok(newest.is_none_or(|age| age >= ttl.get()))
     }
 
     /// Nothing expires from now on.

@@ -8,6 +8,8 @@
 //! Besides that, `health` asks instances how they are, `calls` passes requests on to them and `history` keeps what became of it,
 //! `drain` takes out those that leave slowly, and `openapi` describes the interface.
 //!
+//! Instances that do not register themselves are found by `discovery`, which writes through the registry like everybody else.
+//!
 //! The store is a file of its own or a database that several catalogs share (`opening`). A shared one may be away: then what is
 //! published stays, and writes are refused (`outage`).
 //!
@@ -19,6 +21,7 @@ pub mod app;
 mod auth;
 mod calls;
 pub mod config;
+pub mod discovery;
 mod drain;
 mod follower;
 mod health;
@@ -42,4 +45,5 @@ mod watch;
 
 pub use app::{Catalog, Running, StartError};
 pub use config::{Config, PROGRAM, SETTINGS};
+pub use discovery::{DiscoveryConfig, settings::SETTINGS as DISCOVERY_SETTINGS};
 pub use token::TokenError;

@@ -5,6 +5,7 @@
 //! the types, one test compares it with the router in both directions, another one carries out every example against
 //! a running catalog and checks each answer against its schema, and `openapi.json` beside the crate shows every change of it.
 
+mod discovery;
 mod operation;
 mod parameters;
 mod paths;
@@ -58,7 +59,11 @@ fn document() -> Value {
 }
 
 fn schemas() -> Map<String, Value> {
-    schemas::all().into_iter().chain(reports::all()).collect()
+    let schemas = schemas::all().into_iter();
+    schemas
+        .chain(reports::all())
+        .chain(discovery::schemas())
+        .collect()
 }
 
 /// Refers to a schema by its name.

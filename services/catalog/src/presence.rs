@@ -14,7 +14,7 @@ use catalog_api::{
 use database::{Command, Expect, Refusal, WriteError};
 use service_kit::{listen::reachable, shutdown::Shutdown};
 
-use crate::{follower::chain, registry::Registry};
+use crate::{discovery::checks::Duty, follower::chain, registry::Registry};
 
 /// Lease of the own instance.
 const TTL: Duration = Duration::from_secs(10);
@@ -90,6 +90,13 @@ impl OwnEntry {
                 metadata: Metadata::default(),
             },
         })
+    }
+}
+
+impl OwnEntry {
+    /// By which catalogs of one store know who asks what was discovered.
+    pub(crate) fn duty(&self) -> Duty {
+        Duty::new(self.service.name.clone(), self.id.clone())
     }
 }
 

@@ -5,9 +5,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use catalog_api::{InstanceId, InstanceSpec, Revision, Service, ServiceRef, Status};
+use catalog_api::{Instance, InstanceId, InstanceSpec, Revision, Service, ServiceRef, Status};
 use database::{
-    Command, Committed, Expect, LeaseTerms, Outcome, Refusal, StoreError, WriteError, declares,
+    Command, Committed, Expect, Found, LeaseTerms, Outcome, Refusal, StoreError, WriteError,
+    declares, is_as_found,
 };
 
 use crate::{
@@ -76,10 +77,7 @@ impl Registry {
             Some(key) => Some(self.leases.turn(key).await),
             None => None,
         };
-        let terms = LeaseTerms {
-            address: spec.address.clone(),
-            ttl: spec.ttl,
-        };
+        let terms = LeaseTerms::registered(&spec);
         if let Some(key) = &key
             && let Some(renewed) = self.renew(&service, key, &spec, &terms, &expect)
         {
@@ -100,6 +98,47 @@ impl Registry {
             outcome: committed.outcome,
             service,
         })
+    }
+
+    /// Puts there what discovery found, or renews its lease. [`Outcome::Unchanged`] also when somebody else has that id or address.
+    pub(crate) async fn put_found(&self, key: &Key, found: Found) -> Result<Outcome, WriteError> {
+        let _turn = self.leases.turn(key).await;
+        let terms = LeaseTerms::found(&found);
+        let known = self.published(key);
+        // How it answers is not discovery's to say again, and one that drains goes on draining.
+        let as_found =
+            |known: &Instance| known.status != Status::Suspect && is_as_found(&found, known);
+        if known.as_ref().is_some_and(as_found) && self.leases.renew(key, &terms) {
+            return Ok(Outcome::Unchanged);
+        }
+        let source = found.source;
+        let command = Command::FoundInstance {
+            service: key.service,
+            id: key.instance.clone(),
+            found,
+        };
+        let committed = self.write(command).await?;
+        let service = committed.service.iter();
+        let mut instances = service.flat_map(|service| &service.instances);
+        if instances.any(|put| put.id == key.instance && put.source == Some(source)) {
+            self.leases.hold(key, terms);
+        }
+        Ok(committed.outcome)
+    }
+
+    /// Takes out what discovery found, if it is still as it was.
+    pub(crate) async fn take_out_found(
+        &self,
+        key: &Key,
+        only_if: LeaseTerms,
+    ) -> Result<Outcome, WriteError> {
+        let _turn = self.leases.turn(key).await;
+        let command = Command::Evict {
+            service: key.service,
+            id: key.instance.clone(),
+            only_if,
+        };
+        Ok(self.write(command).await?.outcome)
     }
 
     /// Takes an instance out.
@@ -168,6 +207,14 @@ impl Registry {
             only_if,
         })
         .await
+    }
+
+    fn published(&self, key: &Key) -> Option<Instance> {
+        let service = &self.known(&service_ref(key))?.service;
+        let place = service
+            .instances
+            .binary_search_by(|instance| instance.id.cmp(&key.instance));
+        Some(service.instances[place.ok()?].clone())
     }
 
     fn known(&self, service: &ServiceRef) -> Option<Arc<Entry>> {

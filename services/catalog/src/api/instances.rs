@@ -27,6 +27,7 @@ impl Api {
             .put_instance(target, id.clone(), spec, expect)
             .await
             .map_err(problem::from_write)?;
+        self.registry.leases.heard();
         let service = &registered.service;
         let instance = service
             .instances

@@ -20,6 +20,7 @@ use super::{
 use crate::{
     api::Api,
     calls::Calls,
+    discovery::{Discovery, Sources, checks::Checks},
     drain,
     follower::chain,
     health::Checker,
@@ -37,6 +38,8 @@ pub(super) struct Assembly {
     pub(super) token: Secret,
     pub(super) watchers_max: NonZeroUsize,
     pub(super) heartbeat: Duration,
+    /// What is discovered.
+    pub(super) sources: Sources,
     pub(super) metrics: Metrics,
     pub(super) readiness: Readiness,
     /// Passes when there is a snapshot.
@@ -70,6 +73,8 @@ impl Assembly {
         let (core, outages) = Core::new(opened, &self.metrics, self.detail);
         let live = &core.registry.live;
         let history = Arc::new(History::new());
+        let registry = Arc::clone(&core.registry);
+        let (discovery, runner) = Discovery::new(self.sources, registry, &self.readiness);
         self.gate.open(Api {
             registry: Arc::clone(&core.registry),
             live: Arc::clone(live),
@@ -88,13 +93,18 @@ impl Assembly {
                 Arc::clone(&history),
             ),
             history,
+            discovery,
             token: self.token,
             readiness: self.readiness,
         });
         self.loaded.pass();
+        let checks = Checks::new(Arc::clone(&core.registry), self.own.duty());
         let (end_following, following) = shutdown::channel();
         let tasks = Tasks {
             keeper: tokio::spawn(core.keeper().run(stopped.clone())),
+            discovery: runner.map(|runner| tokio::spawn(runner.run(stopped.clone()))),
+            // Also without sources: another catalog of the store may have some.
+            checks: tokio::spawn(checks.run(stopped.clone())),
             drains: tokio::spawn(drain::run(Arc::clone(&core.registry), stopped.clone())),
             outages: tokio::spawn(outages.run(stopped.clone())),
             sharing: core

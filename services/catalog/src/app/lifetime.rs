@@ -32,6 +32,8 @@ pub(super) struct Work {
 /// What runs beside the server.
 pub(super) struct Tasks {
     pub(super) keeper: JoinHandle<()>,
+    pub(super) discovery: Option<JoinHandle<()>>,
+    pub(super) checks: JoinHandle<()>,
     pub(super) drains: JoinHandle<()>,
     pub(super) outages: JoinHandle<()>,
     pub(super) sharing: Option<JoinHandle<()>>,
@@ -91,6 +93,8 @@ impl Work {
     async fn end(self) {
         let Tasks {
             keeper,
+            discovery,
+            checks,
             drains,
             outages,
             sharing,
@@ -98,6 +102,10 @@ impl Work {
             end_following,
         } = self.tasks;
         drop(keeper.await);
+        if let Some(discovery) = discovery {
+            drop(discovery.await);
+        }
+        drop(checks.await);
         drop(drains.await);
         drop(outages.await);
         if let Some(sharing) = sharing {

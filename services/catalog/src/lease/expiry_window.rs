@@ -1,5 +1,6 @@
 //! Tells a dead instance from a dead network: when a large part of all leases runs out within seconds, it is more likely that
-//! nobody could reach the catalog than that everybody died.
+//! nobody could reach the catalog than that everybody died. And when nobody at all is heard of since, it is the catalog that is cut
+//! off: then what it finds out about others says nothing about them.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -12,13 +13,15 @@ const WINDOW: Duration = Duration::from_secs(5);
 const SHARE_PERCENT: usize = 30;
 
 /// Never a mass: with a handful of instances any one of them is a large share.
-const FEW: usize = 3;
+pub(super) const FEW: usize = 3;
 
 /// The leases that ran out lately.
 #[derive(Default)]
 pub(super) struct ExpiryWindow {
     expired: VecDeque<Instant>,
     mass: bool,
+    /// Since when nobody was heard of, once that was noticed.
+    silent_since: Option<Instant>,
 }
 
 // === impl ExpiryWindow ===
@@ -44,6 +47,24 @@ impl ExpiryWindow {
         self.expired.len() > FEW && self.expired.len() * 100 > leases * SHARE_PERCENT
     }
 
+    /// Whether this catalog is cut off: many of so many leases ran out together, and nobody was heard of since. It is until somebody
+    /// is heard of; `heard` is when that was the last time.
+    pub(super) fn is_cut_off(
+        &mut self,
+        leases: usize,
+        heard: Option<Instant>,
+        now: Instant,
+    ) -> bool {
+        let is_mass = self.is_mass(leases, now);
+        let first = self.expired.front().copied().filter(|_| is_mass);
+        let Some(since) = self.silent_since.or(first) else {
+            return false;
+        };
+        let is_silent = heard.is_none_or(|heard| heard <= since);
+        self.silent_since = is_silent.then_some(since);
+        is_silent
+    }
+
     /// How many ran out.
     pub(super) fn len(&self) -> usize {
         self.expired.len()
@@ -61,6 +82,21 @@ mod tests {
         assert!(ExpiryWindow::default().add(4, 4, now));
         assert!(!ExpiryWindow::default().add(30, 100, now));
         assert!(ExpiryWindow::default().add(31, 100, now));
+    }
+
+    #[test]
+    fn who_hears_nobody_is_cut_off_until_he_hears_somebody() {
+        let (mut window, now) = (ExpiryWindow::default(), Instant::now());
+        let later = |seconds| now + Duration::from_secs(seconds);
+        window.add(3, 3, later(1));
+        assert!(!window.is_cut_off(3, None, later(1)), "few are no mass");
+        window.add(3, 6, later(2));
+        assert!(!window.is_cut_off(6, Some(later(2)), later(2)));
+        assert!(window.is_cut_off(6, Some(now), later(2)));
+        // Long after the window.
+        assert!(window.is_cut_off(6, Some(now), later(60)));
+        assert!(!window.is_cut_off(6, Some(later(61)), later(62)));
+        assert!(!window.is_cut_off(6, Some(later(61)), later(63)));
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! What happens when a lease runs out: the instance is asked at once. No answer: evicted. An answer: suspect, and asked again until
-//! it renews or dies. When many run out together, silence has to be confirmed. With a shared store the other catalogs' notes are read
+//! it renews or dies. When many run out together, silence has to be confirmed, and when nobody at all is heard of, nobody is evicted. With a shared store the other catalogs' notes are read
 //! before anybody is asked, and again before anything is decided.
 
 use std::{sync::Arc, time::Duration};
@@ -8,9 +8,17 @@ use catalog_api::{HealthCheck, Instance, ServiceRef, Status};
 use database::{Command, LeaseTerms, StoreError, WriteError};
 use parking_lot::Mutex;
 use service_kit::shutdown::Shutdown;
-use tokio::{sync::Semaphore, task::JoinSet, time::Instant};
+use tokio::{
+    sync::Semaphore,
+    task::JoinSet,
+    time::{Instant, timeout},
+};
 
-use super::{Due, Key, expiry_window::ExpiryWindow, sharing::Sharing};
+use super::{
+    Due, Key,
+    expiry_window::{ExpiryWindow, FEW},
+    sharing::Sharing,
+};
 use crate::{
     follower::chain,
     metrics::{CatalogMetrics, Expiration},
@@ -23,6 +31,10 @@ const PROBES_MAX: usize = 64;
 
 /// Pause between the two questions of a mass expiry.
 const SECOND_LOOK: Duration = Duration::from_secs(1);
+
+/// How long somebody else's sign of life is waited for before one is called dead who may be the first of many. Shorter than the window
+/// in which many are a mass.
+const EARSHOT: Duration = Duration::from_secs(4);
 
 /// Pause before a decision is tried again that the store could not take.
 const STORE_RETRY: Duration = Duration::from_secs(1);
@@ -163,10 +175,17 @@ impl Keeper {
             self.registry.leases.end(due);
             return;
         };
+        let began = Instant::now();
         let mut alive = self.ask(&instance, &check).await;
         if !alive && self.is_mass() {
             tokio::time::sleep(SECOND_LOOK).await;
             alive = self.ask(&instance, &check).await;
+        }
+        if alive {
+            self.registry.leases.heard();
+        } else if self.is_cut_off(began).await {
+            self.registry.leases.look_again(due, SECOND_LOOK);
+            return;
         }
         // From here to the end of the decision nobody registers this instance.
         let _turn = self.registry.leases.turn(&due.key).await;
@@ -179,10 +198,12 @@ impl Keeper {
             Ok(true) => return,
             _ => return self.postpone(due),
         }
-        let decided = if alive {
+        // Nobody renews what nobody finds any more. It had another lease's time to be found again.
+        let is_lost = instance.source.is_some() && !due.expired;
+        let decided = if alive && !is_lost {
             self.suspect(due, &instance, &check).await
         } else {
-            self.evict(due, terms).await
+            self.evict(due, terms, alive).await
         };
         if let Err(error) = decided {
             tracing::warn!(
@@ -218,6 +239,19 @@ impl Keeper {
         self.window.lock().is_mass(leases, Instant::now())
     }
 
+    /// Whether nobody answers because nobody can be reached from here. Then nobody is called dead. With more than a few, who renew all
+    /// the time, that shows within seconds.
+    async fn is_cut_off(&self, since: Instant) -> bool {
+        let leases = &self.registry.leases;
+        if leases.len() > FEW {
+            // Whether it heard anybody is looked at below.
+            drop(timeout(EARSHOT, leases.hears_somebody(since)).await);
+        }
+        let heard = *leases.heard.borrow();
+        let count = leases.len();
+        self.window.lock().is_cut_off(count, heard, Instant::now())
+    }
+
     async fn suspect(
         &self,
         due: &Due,
@@ -242,11 +276,15 @@ impl Keeper {
                 "a lease ran out but the instance answers; it is suspect"
             );
         }
-        self.registry.leases.look_again(due, check.interval.get());
+        let pause = match (instance.source, instance.ttl) {
+            (Some(_), Some(ttl)) => ttl.get(),
+            _ => check.interval.get(),
+        };
+        self.registry.leases.look_again(due, pause);
         Ok(())
     }
 
-    async fn evict(&self, due: &Due, terms: LeaseTerms) -> Result<(), WriteError> {
+    async fn evict(&self, due: &Due, terms: LeaseTerms, alive: bool) -> Result<(), WriteError> {
         let committed = self
             .registry
             .write(Command::Evict {
@@ -262,7 +300,8 @@ impl Keeper {
                 service.id = due.key.service.0,
                 instance = due.key.instance.as_str(),
                 revision = committed.revision.0,
-                "a lease ran out and the instance does not answer; it is evicted"
+                answers = alive,
+                "a lease ran out; the instance is evicted"
             );
         }
         Ok(())

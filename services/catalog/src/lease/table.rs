@@ -56,10 +56,7 @@ impl Table {
         }
         for instance in &service.instances {
             let key = Key::new(service.id, instance.id.clone());
-            let terms = LeaseTerms {
-                address: instance.address.clone(),
-                ttl: instance.ttl,
-            };
+            let terms = LeaseTerms::of(instance);
             // A suspect one that passes again renewed with another catalog, or is about to be held here anyway.
             let passes = instance.status == Status::Passing;
             let as_known = |lease: &Lease| lease.terms == terms && !(lease.suspect && passes);
@@ -216,6 +213,7 @@ mod tests {
         LeaseTerms {
             address: format!("127.0.0.1:{port}").parse().unwrap(),
             ttl: ttl.map(|ttl| ttl.parse().unwrap()),
+            source: None,
         }
     }
 
@@ -227,7 +225,7 @@ mod tests {
         let spec = ServiceSpec::named("s".parse().unwrap());
         let mut service = Service::new(ServiceId(1), spec, Revision(1), Timestamp::now());
         for (id, port, ttl) in instances {
-            let LeaseTerms { address, ttl } = terms(*port, *ttl);
+            let LeaseTerms { address, ttl, .. } = terms(*port, *ttl);
             let json = serde_json::json!({ "id": id, "address": address, "ttl": ttl });
             let instance: Instance = serde_json::from_value(json).unwrap();
             service.instances.push(instance);

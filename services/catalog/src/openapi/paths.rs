@@ -4,6 +4,7 @@ use catalog_api::Status;
 use serde_json::{Map, Value, json};
 
 use super::{
+    discovery,
     operation::Operation,
     parameters::{header, id, if_match, if_none_match, instance, path, query, query_of},
 };
@@ -31,6 +32,7 @@ pub(super) fn all() -> Map<String, Value> {
     add("/services/watch", "get", watch());
     add("/services/health", "get", services_health());
     add("/services/{id}/health", "get", service_health());
+    add("/services/discover", "get", discovery::operation());
     add("/services/logs", "get", logs());
     add("/services/stats", "get", statistics());
     add("/services/{id}", "get", read());

@@ -4,7 +4,7 @@
 //! newer releases add rules to.
 
 use catalog_api::{
-    Status,
+    Source, Status,
     label::{
         DESCRIPTION_BYTES_MAX, LABEL_BYTES_MAX, METADATA_ENTRIES_MAX, METADATA_VALUE_BYTES_MAX,
         TAGS_MAX,
@@ -99,6 +99,7 @@ fn service() -> Value {
     properties["revision"] = count("Of the last write that changed it");
     properties["created_at"] = time();
     properties["updated_at"] = time();
+    properties["source"] = source("What declared it; left out = its owner did");
     properties["instances"] = array(reference("Instance"));
     let every = [
         "id",
@@ -146,6 +147,7 @@ fn instance() -> Value {
     properties["id"] =
         json!({ "type": "string", "minLength": 1, "maxLength": INSTANCE_ID_BYTES_MAX });
     properties["status"] = reference("Status");
+    properties["source"] = source("What found it; left out = it was registered");
     object(
         properties,
         &["id", "address", "weight", "metadata", "status"],
@@ -156,8 +158,12 @@ fn status() -> Value {
     json!({
         "type": "string",
         "enum": Status::ALL.map(Status::as_str),
-        "description": "passing: gets requests. suspect: its lease ran out, but it answered. critical: does not answer and has no lease. draining: finishes what it has",
+        "description": "passing: gets requests. suspect: its lease ran out, but it answered. critical: was discovered and does not answer. draining: finishes what it has",
     })
+}
+
+pub(super) fn source(description: &str) -> Value {
+    json!({ "type": "string", "enum": Source::ALL.map(Source::as_str), "description": description })
 }
 
 fn route() -> Value {

@@ -11,6 +11,12 @@ use std::{
 
 use tempfile::TempDir;
 
+use crate::{
+    backend::dead_port,
+    harness::{PATIENCE, eventually},
+    name_server::{NameServer, says},
+};
+
 fn program(data_dir: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_service-catalog"));
     command
@@ -164,6 +170,116 @@ fn what_cannot_work_is_said_before_the_start() {
     assert!(env("CATALOG_TOKEN", "two words").contains("CATALOG_TOKEN"));
     assert!(env("ADVERTISE_ADDRESS", "0.0.0.0:1").contains("ADVERTISE_ADDRESS"));
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn settings_of_discovery_are_checked() {
+    let folder = TempDir::new().unwrap();
+    let env = |pairs: &[(&str, &str)]| {
+        refused(folder.path(), |command| {
+            command.envs(pairs.iter().copied());
+        })
+    };
+    for (pairs, says) in [
+        (&[("SERVICE_API_URL", "https://names:5000")][..], "not http"),
+        (&[("SERVICE_API_URL", "names")], "SERVICE_API_URL"),
+        (&[("DISCOVER_URLS", "http://hold:80")], "names no service"),
+        (&[("DISCOVER_URLS", "hold=http://hold:80,")], "empty"),
+        (&[("DISCOVER_URLS", "hold=http://hold:80/x")], "path"),
+        (&[("DISCOVER_URL", "hold=http://hold:80")], "DISCOVER_URLS"),
+        (&[("DISCOVER_RESOLVER", "127.0.0.1")], "has a host name"),
+        (&[("DISCOVER_INTERVAL_MAX", "5s")], "has a host name"),
+        (
+            &[
+                ("DISCOVER_RESOLVER", "127.0.0.1"),
+                ("DISCOVER_URLS", "hold=http://127.0.0.1:80"),
+            ],
+            "has a host name",
+        ),
+        (
+            &[
+                ("DISCOVER_RESOLVER", "nobody"),
+                ("SERVICE_API_URL", "http://names"),
+            ],
+            "an IP address",
+        ),
+        (
+            &[
+                ("DISCOVER_INTERVAL_MAX", "2h"),
+                ("SERVICE_API_URL", "http://names"),
+            ],
+            "1s to 1h",
+        ),
+    ] {
+        let said = env(pairs);
+        assert!(said.contains(says), "{pairs:?}: {said}");
+    }
+    let many = vec!["hold=http://hold:80"; 101].join(",");
+    assert!(env(&[("DISCOVER_URLS", &many)]).contains("at most 100"));
+    let missing = folder.path().join("missing.toml");
+    let output = run(folder.path(), |command| {
+        command.env("DISCOVER_FILE", &missing);
+    });
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        said.contains("DISCOVER_FILE") && said.contains("missing.toml"),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+async fn settings_of_discovery_have_an_effect() {
+    let server = NameServer::start().await;
+    server.about(
+        "names.test",
+        says(&["127.0.0.2", "127.0.0.3", "127.0.0.4"], 600),
+    );
+    server.about("hold.test", says(&["127.0.0.5"], 600));
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("services.toml");
+    let text = "[[services]]\nname = \"filed\"\ninstances = [{ address = \"127.0.0.6:1\" }]\n";
+    std::fs::write(&file, text).unwrap();
+    let port = dead_port();
+    let mut command = program(folder.path());
+    command
+        .env("SERVICE_API_URL", format!("http://names.test:{port}"))
+        .env(
+            "DISCOVER_URLS",
+            format!("hold=http://hold.test:{port}, two=http://127.0.0.7:{port}"),
+        )
+        .env("DISCOVER_FILE", &file)
+        .env("DISCOVER_RESOLVER", server.address.to_string())
+        .env("DISCOVER_INTERVAL_MAX", "1s");
+    let mut child = command.spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    let url = line
+        .split_whitespace()
+        .find(|word| word.starts_with("http"));
+    let url = url.unwrap().to_owned();
+    let client = service_kit::client::Client::new();
+    let has = async |service: &str, count: usize| {
+        eventually(&format!("{service} has {count}"), async || {
+            let request = http::Request::get(format!("{url}/services/{service}"));
+            let request = request.body(service_kit::http::body::empty()).unwrap();
+            let answer = client.fetch(request, PATIENCE, 1 << 20).await.ok()?;
+            let service: serde_json::Value = serde_json::from_slice(answer.body()).ok()?;
+            (service["instances"].as_array()?.len() == count).then_some(())
+        })
+        .await;
+    };
+    has("service-api", 3).await;
+    has("hold", 1).await;
+    has("two", 1).await;
+    has("filed", 1).await;
+    // The TTL says ten minutes, the setting says a second.
+    server.about("hold.test", says(&["127.0.0.5", "127.0.0.8"], 600));
+    has("hold", 2).await;
+    signal(&child, "TERM");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
 #[test]

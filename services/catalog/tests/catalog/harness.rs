@@ -66,6 +66,7 @@ pub(crate) fn config(data_dir: &Path) -> Config {
         advertise: None,
         watchers_max: 64.try_into().unwrap(),
         heartbeat: Duration::from_secs(10),
+        discovery: catalog::DiscoveryConfig::default(),
     }
 }
 

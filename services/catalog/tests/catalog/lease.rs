@@ -224,6 +224,32 @@ async fn in_a_mass_expiry_silence_is_confirmed() {
 }
 
 #[tokio::test]
+async fn a_catalog_that_hears_nobody_drops_nobody() {
+    let catalog = Harness::start().await;
+    let instances = ["a", "b", "c", "d", "e"];
+    let (port, asked) = probed_server(usize::MAX, false).await;
+    for instance in instances {
+        catalog.put(&path(instance), leased(port, "1s")).await;
+    }
+    eventually("everybody was asked again after that", async || {
+        (asked.load(Ordering::SeqCst) >= 3 * instances.len()).then_some(())
+    })
+    .await;
+    let service = catalog.get(&format!("/services/{SERVICE}")).await.json();
+    assert_eq!(
+        service["instances"].as_array().unwrap().len(),
+        instances.len()
+    );
+    assert_eq!(catalog.metric(EVICTED).await, Some(0.0));
+    // One sign of life from anybody, and the others are dead indeed.
+    catalog.put(&path("alive"), leased(port, "60s")).await;
+    for instance in instances {
+        becomes(&catalog, instance, None).await;
+    }
+    becomes(&catalog, "alive", Some("passing")).await;
+}
+
+#[tokio::test]
 async fn what_changed_during_a_probe_is_newer_than_its_answer() {
     let catalog = Harness::start().await;
     let (port, asked) = probed_server(0, true).await;

@@ -6,7 +6,7 @@ use super::nearest::nearest;
 use super::{Program, Setting, SettingsError};
 
 /// A variable with one of these prefixes is meant for us, so an unknown one is a mistake.
-const PREFIXES: [&str; 4] = ["GATEWAY_", "CATALOG_", "PLATFORM_", "NAMES_"];
+const PREFIXES: [&str; 5] = ["GATEWAY_", "CATALOG_", "PLATFORM_", "NAMES_", "DISCOVER_"];
 
 /// Refuses unknown variables of our prefixes and those the program names as refused.
 pub(super) fn check(
