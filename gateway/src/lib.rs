@@ -20,6 +20,7 @@ pub mod error;
 pub mod files;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
+mod gather;
 pub mod metrics;
 pub mod proxy;
 pub mod route;

@@ -179,10 +179,10 @@ impl ProxyHttp for GatewayProxy {
 
     async fn upstream_peer(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         ctx: &mut Context,
     ) -> Result<Box<HttpPeer>> {
-        match retry::next_attempt(ctx) {
+        match retry::next_attempt(session, ctx) {
             Ok(peer) => {
                 if ctx.attempts == 1 {
                     self.metrics.overhead(ctx.started.elapsed());
@@ -214,9 +214,7 @@ impl ProxyHttp for GatewayProxy {
         _digest: Option<&Digest>,
         ctx: &mut Context,
     ) -> Result<()> {
-        if let Some(pool) = &ctx.pool {
-            pool.metrics().connected(reused);
-        }
+        retry::connected(ctx, reused);
         Ok(())
     }
 

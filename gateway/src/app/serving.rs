@@ -3,7 +3,7 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use pingora_core::server::configuration::ServerConf;
-use pingora_proxy::http_proxy;
+use pingora_proxy::HttpProxy;
 use service_kit::{
     http::{Limits, Operations, Service, serve},
     metrics::RequestMetrics,
@@ -19,7 +19,7 @@ use crate::{
     tls,
 };
 
-/// Connections to endpoints kept open for reuse, over all endpoints. A pool below the concurrency doubles the CPU per request.
+/// Connections of HTTP/2 to endpoints kept open for reuse, over all endpoints. Those of HTTP/1 are kept by each endpoint.
 const UPSTREAM_POOL_MAX: usize = 1024;
 /// Attempts that Pingora allows; ours, by policy, are never more.
 const ATTEMPTS_MAX: usize = 11;
@@ -72,7 +72,9 @@ impl Clients {
         });
         let metrics = Arc::clone(&proxy.metrics);
         let unmatched = Arc::clone(&proxy.unmatched);
-        let front = Front::new(http_proxy(&conf, proxy), config.limits, metrics, unmatched);
+        // Without Pingora's modules: the gateway has none, and every request would carry those of Pingora's default.
+        let proxy = HttpProxy::new(proxy, conf);
+        let front = Front::new(proxy, config.limits, metrics, unmatched);
         let (address, accepting) = front.listen(sockets.plain, Speaks::Http1)?;
         let mut accepting = vec![accepting];
         for socket in sockets.of_services {

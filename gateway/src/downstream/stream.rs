@@ -5,10 +5,12 @@
 //! is told.
 
 use std::{
+    future::poll_fn,
     io,
+    mem::MaybeUninit,
     net::SocketAddr,
     os::fd::AsRawFd as _,
-    pin::{Pin, pin},
+    pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
     time::{Duration, Instant},
@@ -20,7 +22,7 @@ use pingora_core::protocols::{
     ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
     TimingDigest, UniqueID, UniqueIDType, raw_connect::ProxyDigest, tls::SslDigest,
 };
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, BufWriter, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 
 use super::{
     Limits,
@@ -28,12 +30,10 @@ use super::{
     head::{Content, Head, HeadParser},
     transport::Transport,
 };
-use crate::error::GatewayError;
+use crate::{error::GatewayError, gather::Gather};
 
 /// Bytes read at once. 16 KiB take a 10 KiB body in one system call; Pingora's default keeps 64 KiB per connection.
 const READ_BYTES: usize = 16 << 10;
-/// Bytes of an answer gathered before they are sent.
-const WRITE_BYTES: usize = 16 << 10;
 /// What a client of HTTP/2 sends first (RFC 9113 §3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// How long, and how much, of a request that nobody wanted is still read after its answer. Without it the kernel resets the
@@ -43,7 +43,8 @@ const LINGER_BYTES: u64 = 1 << 20;
 
 /// A connection of a client.
 pub(crate) struct ClientStream {
-    io: BufWriter<Transport>,
+    io: Gather<Transport>,
+    /// Without an allocation while the connection is idle.
     received: BytesMut,
     released: usize,
     rest: Rest,
@@ -101,7 +102,7 @@ impl ClientStream {
         Self {
             tls: transport.tls_digest(),
             is_http2: false,
-            io: BufWriter::with_capacity(WRITE_BYTES, transport),
+            io: Gather::new(transport),
             received: BytesMut::new(),
             released: 0,
             rest: Rest::Length(0),
@@ -134,7 +135,8 @@ impl ClientStream {
             let left = begun.map_or(limits.idle_timeout, |since: Instant| {
                 limits.header_timeout.saturating_sub(since.elapsed())
             });
-            match (pingora_timeout::timeout(left, self.receive()).await, begun) {
+            let receiving = poll_fn(|cx| self.poll_receive(cx));
+            match (pingora_timeout::timeout(left, receiving).await, begun) {
                 (Ok(Ok(true)), _) => {}
                 (Err(_), Some(since)) => {
                     return self.refused(GatewayError::HeaderTimeout, &parser, since);
@@ -159,7 +161,8 @@ impl ClientStream {
                 return Next::Request;
             }
             let left = limits.header_timeout.saturating_sub(since.elapsed());
-            match pingora_timeout::timeout(left, self.receive()).await {
+            let receiving = poll_fn(|cx| self.poll_receive(cx));
+            match pingora_timeout::timeout(left, receiving).await {
                 Ok(Ok(true)) => {}
                 _ => return Next::End,
             }
@@ -197,15 +200,14 @@ impl ClientStream {
         };
     }
 
-    /// Reads some more into the buffer; false at the end of the connection.
-    async fn receive(&mut self) -> io::Result<bool> {
-        self.received.reserve(READ_BYTES);
-        Ok(self.io.read_buf(&mut self.received).await? > 0)
-    }
-
+    /// Reads some more; false at the end of the connection.
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
-        // Nothing is lost with the future: it keeps no bytes.
-        pin!(self.receive()).poll(cx)
+        // On the stack, so that whoever waits for a client holds no buffer: what comes is mostly a small head.
+        let mut space = [const { MaybeUninit::uninit() }; READ_BYTES];
+        let mut some = ReadBuf::uninit(&mut space);
+        ready!(Pin::new(&mut self.io).poll_read(cx, &mut some))?;
+        self.received.extend_from_slice(some.filled());
+        Poll::Ready(Ok(!some.filled().is_empty()))
     }
 
     /// Gives out what is released.
@@ -214,6 +216,9 @@ impl ClientStream {
         out.put_slice(&self.received[..count]);
         self.received.advance(count);
         self.released -= count;
+        if self.received.is_empty() {
+            self.received = BytesMut::new();
+        }
     }
 
     /// Reads what belongs to the reader without a stop in the buffer.
@@ -324,6 +329,10 @@ impl AsyncWrite for ClientStream {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.is_at_message_end() && self.tls.is_none() {
+            // Pingora drops the stream next, and closing tells the client the same.
+            return Pin::new(&mut self.io).poll_flush(cx);
+        }
         Pin::new(&mut self.io).poll_shutdown(cx)
     }
 }

@@ -11,7 +11,7 @@ use super::{Origin, ToService, caching::Caching, drain::Exchange};
 use crate::{
     error::GatewayError,
     route::Route,
-    upstream::{Affinity, InFlight, Pool, Tried},
+    upstream::{Affinity, Dial, InFlight, Pool, Tried},
 };
 
 /// State of one request, from its header to its log event.
@@ -59,11 +59,20 @@ pub struct Attempt {
     pub in_flight: InFlight,
     /// When it was chosen.
     pub started: Instant,
+    /// How it gets its connection; none where Pingora has it, which is for HTTP/2.
+    pub(crate) dial: Option<Arc<Dial>>,
 }
 
 // === impl Attempt ===
 
 impl Attempt {
+    /// Whether its connection had been used before, as far as Pingora knows and as far as the gateway does.
+    pub(super) fn was_used(&self, by_pingora: bool) -> bool {
+        self.dial
+            .as_ref()
+            .map_or(by_pingora, |dial| dial.was_used())
+    }
+
     /// The endpoint's answer begins with this status.
     pub(super) fn answered(&self, status: StatusCode) {
         let now = Instant::now();

@@ -1,6 +1,6 @@
 //! What the gateway adds to messages that pass through it.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use http::{HeaderName, HeaderValue, StatusCode, Uri, header};
 use pingora_error::{OrErr, Result};
@@ -8,7 +8,9 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
 
 use super::{Context, grpc};
-use crate::error::INTERMEDIARY;
+
+/// Room for a hop in `Forwarded` besides its host, with the longest address.
+const FORWARDED_BYTES: usize = 80;
 
 /// Sets target and forwarded fields of the request for the service.
 ///
@@ -35,12 +37,10 @@ pub(super) fn prepare_request(
         drop_claims(upstream);
     }
     if let Some(peer) = ctx.origin.peer {
-        append_to_list(
-            upstream,
-            "x-forwarded-for",
-            peer.ip().to_canonical().to_string(),
-        )?;
-        let hop = forwarded(peer, host.as_ref(), ctx.origin.scheme());
+        let address = peer.ip().to_canonical();
+        let node = address.to_string();
+        let hop = forwarded(address, &node, host.as_ref(), ctx.origin.scheme());
+        append_to_list(upstream, "x-forwarded-for", node)?;
         append_to_list(upstream, "forwarded", hop)?;
     }
     upstream.insert_header("x-forwarded-proto", ctx.origin.scheme())?;
@@ -56,10 +56,7 @@ pub(super) fn prepare_request(
         upstream.insert_header("x-request-id", id.header())?;
     }
     join_cookies(upstream)?;
-    upstream.append_header(
-        header::VIA,
-        format!("{} {INTERMEDIARY}", via_version(received.version)),
-    )?;
+    upstream.append_header(header::VIA, via(received.version))?;
     Ok(())
 }
 
@@ -108,10 +105,7 @@ pub(super) fn prepare_response(
         response.insert_header("x-config-revision", ctx.revision.0)?;
     }
     keep_client(response, ctx)?;
-    response.append_header(
-        header::VIA,
-        format!("{} {INTERMEDIARY}", via_version(response.version)),
-    )?;
+    response.append_header(header::VIA, via(response.version))?;
     Ok(())
 }
 
@@ -165,17 +159,20 @@ fn drop_fields_of_the_hop(response: &mut ResponseHeader) {
     }
 }
 
-/// RFC 7239 §4; a host that would not survive quoting is left out.
-fn forwarded(peer: SocketAddr, host: Option<&HeaderValue>, scheme: &str) -> String {
-    let node = match peer.ip().to_canonical() {
-        IpAddr::V4(address) => address.to_string(),
-        IpAddr::V6(address) => format!("\"[{address}]\""),
-    };
+/// RFC 7239 §4; a host that would not survive quoting is left out. `node` is the address as text.
+fn forwarded(address: IpAddr, node: &str, host: Option<&HeaderValue>, scheme: &str) -> String {
     let quotable = |text: &&str| text.bytes().all(|byte| byte != b'"' && byte != b'\\');
-    match host.and_then(|host| host.to_str().ok()).filter(quotable) {
-        Some(host) => format!("for={node};host=\"{host}\";proto={scheme}"),
-        None => format!("for={node};proto={scheme}"),
+    let host = host.and_then(|host| host.to_str().ok()).filter(quotable);
+    let mut hop = String::with_capacity(FORWARDED_BYTES + host.map_or(0, str::len));
+    match address {
+        IpAddr::V4(_) => hop.extend(["for=", node]),
+        IpAddr::V6(_) => hop.extend(["for=\"[", node, "]\""]),
     }
+    if let Some(host) = host {
+        hop.extend([";host=\"", host, "\""]);
+    }
+    hop.extend([";proto=", scheme]);
+    hop
 }
 
 /// HTTP/2 may split cookies over fields (RFC 9113 §8.2.3); an HTTP/1.1 service expects one.
@@ -193,10 +190,11 @@ fn join_cookies(upstream: &mut RequestHeader) -> Result<()> {
     Ok(())
 }
 
-fn via_version(version: http::Version) -> &'static str {
-    match version {
-        http::Version::HTTP_2 => "2",
-        http::Version::HTTP_10 => "1.0",
-        _ => "1.1",
-    }
+/// The gateway's entry in `Via`, under the name of [`INTERMEDIARY`](crate::error::INTERMEDIARY).
+fn via(version: http::Version) -> HeaderValue {
+    HeaderValue::from_static(match version {
+        http::Version::HTTP_2 => "2 gateway",
+        http::Version::HTTP_10 => "1.0 gateway",
+        _ => "1.1 gateway",
+    })
 }

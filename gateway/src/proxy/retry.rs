@@ -3,7 +3,10 @@
 //! Safe means: the request has not been passed on (no connection), or it is idempotent, its body can be sent again and nothing of
 //! an answer has reached the client. Every retry is paid for from the service's budget.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use catalog_api::Protocol;
 use pingora_core::upstreams::peer::HttpPeer;
@@ -13,20 +16,21 @@ use pingora_proxy::Session;
 use super::{Context, context::Attempt, tunnel};
 use crate::{
     error::GatewayError,
-    upstream::{HealthChecker, NoEndpoint, Pool, Tried},
+    upstream::{Dial, HealthChecker, NoEndpoint, Pool, Tried},
 };
 
-/// Idle time after which a connection to an endpoint is not used again. Below the shortest keep-alive time that is common among
-/// servers (Node.js: 5 s), so that a request does not meet a connection that is being closed.
+/// Idle time after which a connection that Pingora keeps, which is one of HTTP/2, is closed.
 const UPSTREAM_IDLE_TIMEOUT: Duration = Duration::from_secs(4);
-
 /// Requests at once on one connection of HTTP/2 to an endpoint; Pingora opens another one for more.
 const UPSTREAM_STREAMS_MAX: usize = 100;
 /// How often such a connection is asked whether it is still there.
 const UPSTREAM_PING_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Picks an endpoint and describes how to talk to it.
-pub(super) fn next_attempt(ctx: &mut Context) -> Result<HttpPeer, GatewayError> {
+pub(super) fn next_attempt(
+    session: &mut Session,
+    ctx: &mut Context,
+) -> Result<HttpPeer, GatewayError> {
     let pool = ctx.pool.clone().ok_or(GatewayError::Internal)?;
     let now = Instant::now();
     let left = match ctx
@@ -51,14 +55,27 @@ pub(super) fn next_attempt(ctx: &mut Context) -> Result<HttpPeer, GatewayError> 
         pool.metrics().retried();
     }
     let mut peer = peer(&pool, in_flight.endpoint().address(), left);
+    let mut dial = None;
     if ctx.upgrade {
         tunnel::prepare(&mut peer);
+    } else if pool.policy().protocol == Protocol::Http1 {
+        let has_content = !session.as_mut().is_body_empty();
+        let dial = dial.insert(Dial::new(in_flight.endpoint(), has_content));
+        peer.options.custom_l4 = Some(Arc::clone(dial) as Arc<_>);
     }
     ctx.attempt = Some(Attempt {
         in_flight,
         started: now,
+        dial,
     });
     Ok(peer)
+}
+
+/// The attempt has a connection.
+pub(super) fn connected(ctx: &Context, reused: bool) {
+    if let (Some(pool), Some(attempt)) = (&ctx.pool, &ctx.attempt) {
+        pool.metrics().connected(attempt.was_used(reused));
+    }
 }
 
 fn peer(pool: &Pool, address: std::net::SocketAddr, left: Option<Duration>) -> HttpPeer {
@@ -105,6 +122,7 @@ pub(super) fn after_exchange_failure(
     if error.esource() != &ErrorSource::Upstream {
         return false;
     }
+    let reused = (ctx.attempt.as_ref()).map_or(reused, |attempt| attempt.was_used(reused));
     ctx.failed_on_reused = reused;
     ctx.failure = Some(match GatewayError::from_pingora(error) {
         // The last stretch before the deadline is read with what was left of it.

@@ -15,6 +15,7 @@ use tokio::{sync::Notify, task::AbortHandle};
 
 use super::{
     Alias,
+    idle::IdleConnections,
     latency::Latency,
     slow_start::{Entry, SlowStart},
 };
@@ -51,6 +52,7 @@ pub struct Endpoint {
     in_flight: AtomicU32,
     latency: Latency,
     entry: Entry,
+    idle: Arc<IdleConnections>,
     suspicion: Arc<Notify>,
     checker: OnceLock<AbortHandle>,
 }
@@ -96,6 +98,7 @@ impl Endpoint {
             in_flight: AtomicU32::new(0),
             latency: Latency::new(now),
             entry: Entry::new(now),
+            idle: Arc::default(),
             suspicion: Arc::default(),
             checker: OnceLock::new(),
         }
@@ -157,6 +160,11 @@ impl Endpoint {
     /// Takes in that a request failed after so long.
     pub fn failed(&self, after: Duration, now: Instant) {
         self.latency.record_failure(after, now);
+    }
+
+    /// Its connections that wait for a request.
+    pub(super) fn idle(&self) -> &Arc<IdleConnections> {
+        &self.idle
     }
 
     /// Begins its slow start. A check that brings it into the rotation does so by itself.

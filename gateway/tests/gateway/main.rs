@@ -13,6 +13,7 @@ mod cache_purge;
 mod cache_rules;
 mod catalog_stream;
 mod changes;
+mod connections;
 mod disk_copy;
 mod drain;
 mod failures;

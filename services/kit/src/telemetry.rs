@@ -1,7 +1,7 @@
 //! Logs: structured events on stderr that never make a request wait.
 
 use std::fmt;
-use std::io::{self, IsTerminal as _};
+use std::io::{self, BufWriter, IsTerminal as _};
 use std::panic;
 use std::str::FromStr;
 use std::sync::{Once, OnceLock};
@@ -25,6 +25,8 @@ pub const SETTINGS: &[Setting] = &[
 
 /// Events that wait for a slow stderr. Beyond that they are dropped: a full pipe must not stop the traffic.
 const BUFFERED_EVENTS_MAX: usize = 16_384;
+/// Bytes of events written in one system call when many wait. The writer's thread flushes when none waits, so nothing is late.
+const WRITE_BYTES: usize = 64 << 10;
 
 /// Counts what was dropped. The log is one per process, and so is this.
 static DROPPED: OnceLock<ErrorCounter> = OnceLock::new();
@@ -108,7 +110,7 @@ fn install(wanted: Wanted) -> WorkerGuard {
         .lossy(true)
         .buffered_lines_limit(BUFFERED_EVENTS_MAX)
         .thread_name("log-writer")
-        .finish(io::stderr());
+        .finish(BufWriter::with_capacity(WRITE_BYTES, io::stderr()));
     // The first is the only one, as install runs once.
     let _ = DROPPED.set(stderr.error_counter());
     let builder = tracing_subscriber::fmt()

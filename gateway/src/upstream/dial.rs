@@ -1,0 +1,85 @@
+//! How an attempt gets its connection: an idle one of the endpoint, or a new one.
+//!
+//! Pingora asks for it through its hook for custom transports, and takes what it gets for new. What it was is told here.
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+use pingora_core::{
+    connectors::l4::Connect,
+    protocols::l4::{socket::SocketAddr, stream::Stream, virt::VirtualSocketStream},
+};
+use pingora_error::{Error, ErrorType, Result};
+use tokio::net::TcpStream;
+
+use super::{Endpoint, socket::ServiceSocket};
+
+/// A way to an endpoint, for one attempt.
+#[derive(Debug)]
+pub(crate) struct Dial {
+    endpoint: Arc<Endpoint>,
+    /// Whether content follows the head of the request.
+    has_content: bool,
+    was_used: AtomicBool,
+}
+
+// === impl Dial ===
+
+impl Dial {
+    pub(crate) fn new(endpoint: &Arc<Endpoint>, has_content: bool) -> Arc<Self> {
+        Arc::new(Self {
+            endpoint: Arc::clone(endpoint),
+            has_content,
+            was_used: AtomicBool::new(false),
+        })
+    }
+
+    /// Whether the connection had been used by an earlier request.
+    pub(crate) fn was_used(&self) -> bool {
+        self.was_used.load(Ordering::Relaxed)
+    }
+
+    async fn open(&self) -> Result<TcpStream> {
+        // Pingora limits the time.
+        let connection = TcpStream::connect(self.endpoint.address())
+            .await
+            .map_err(failed)?;
+        // Small requests would wait for the acknowledgement of the one before.
+        connection.set_nodelay(true).map_err(failed)?;
+        Ok(connection)
+    }
+}
+
+#[async_trait]
+impl Connect for Dial {
+    async fn connect(&self, _address: &SocketAddr) -> Result<Stream> {
+        let idle = self.endpoint.idle();
+        let connection = match idle.take() {
+            Some(connection) => {
+                self.was_used.store(true, Ordering::Relaxed);
+                connection
+            }
+            None => self.open().await?,
+        };
+        let socket = ServiceSocket::new(connection, Arc::clone(idle), self.has_content);
+        Ok(VirtualSocketStream::new(Box::new(socket)).into())
+    }
+}
+
+fn failed(error: io::Error) -> Box<Error> {
+    let kind = match error.kind() {
+        io::ErrorKind::ConnectionRefused => ErrorType::ConnectRefused,
+        io::ErrorKind::TimedOut => ErrorType::ConnectTimedout,
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
+            ErrorType::ConnectNoRoute
+        }
+        _ => ErrorType::ConnectError,
+    };
+    Error::because(kind, "cannot connect", error)
+}
