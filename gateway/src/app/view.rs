@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use catalog_api::Revision;
 use service_kit::{
     VERSION,
     metrics::Metrics,
@@ -136,7 +137,9 @@ impl View {
             let unknown = |member: &Member| member.endpoint.health() == Health::Unknown;
             let snapshot = self.live.load();
             let mut pools = snapshot.pools();
+            // A stream is open before its first snapshot has come.
             self.metrics.is_catalog_connected()
+                && snapshot.revision() != Revision::default()
                 && !pools.any(|pool| pool.members().iter().any(unknown))
         };
         let waiting = async {
