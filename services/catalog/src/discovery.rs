@@ -43,6 +43,8 @@ use tokio::{
     time::timeout,
 };
 
+#[cfg(any(test, fuzzing))]
+pub use self::dns::dns_answers;
 use self::{
     dns::Dns,
     file::WatchedFile,

@@ -24,6 +24,8 @@ pub mod config;
 pub mod discovery;
 mod drain;
 mod follower;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod health;
 mod history;
 mod journal;

@@ -9,12 +9,16 @@
 
 mod exchange;
 mod message;
+#[cfg(any(test, fuzzing))]
+mod properties;
 mod system;
 
 use std::{collections::BTreeSet, net::IpAddr, net::SocketAddr, time::Duration};
 
 use tokio::{task::spawn_blocking, time::timeout};
 
+#[cfg(any(test, fuzzing))]
+pub use self::properties::dns_answers;
 use self::{
     exchange::ask,
     message::{Answer, Kind},

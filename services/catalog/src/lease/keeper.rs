@@ -134,6 +134,8 @@ impl Keeper {
         match age {
             Some(age) if age < ttl => {
                 let rest = (ttl - age).max(EXTENSION_MIN);
+                // Somebody can be reached from somewhere, so silence means something.
+                self.registry.leases.heard();
                 self.registry.leases.extend(due, rest);
                 true
             }
@@ -183,10 +185,12 @@ impl Keeper {
         }
         if alive {
             self.registry.leases.heard();
-        } else if self.is_cut_off(began).await {
-            self.registry.leases.look_again(due, SECOND_LOOK);
-            return;
         }
+        let keeps = match alive {
+            // Nobody renews what nobody finds any more. It had another lease's time to be found again.
+            true => instance.source.is_none() || due.expired,
+            false => self.is_cut_off(due, began).await,
+        };
         // From here to the end of the decision nobody registers this instance.
         let _turn = self.registry.leases.turn(&due.key).await;
         let Some(terms) = self.registry.leases.terms(due) else {
@@ -198,10 +202,8 @@ impl Keeper {
             Ok(true) => return,
             _ => return self.postpone(due),
         }
-        // Nobody renews what nobody finds any more. It had another lease's time to be found again.
-        let is_lost = instance.source.is_some() && !due.expired;
-        let decided = if alive && !is_lost {
-            self.suspect(due, &instance, &check).await
+        let decided = if keeps {
+            self.suspect(due, &instance, &check, alive).await
         } else {
             self.evict(due, terms, alive).await
         };
@@ -241,15 +243,22 @@ impl Keeper {
 
     /// Whether nobody answers because nobody can be reached from here. Then nobody is called dead. With more than a few, who renew all
     /// the time, that shows within seconds.
-    async fn is_cut_off(&self, since: Instant) -> bool {
+    async fn is_cut_off(&self, due: &Due, since: Instant) -> bool {
         let leases = &self.registry.leases;
-        if leases.len() > FEW {
-            // Whether it heard anybody is looked at below.
-            drop(timeout(EARSHOT, leases.hears_somebody(since)).await);
+        let hears_nobody = || {
+            let heard = *leases.heard.borrow();
+            let count = leases.len();
+            self.window.lock().is_cut_off(count, heard, Instant::now())
+        };
+        if hears_nobody() {
+            return true;
         }
-        let heard = *leases.heard.borrow();
-        let count = leases.len();
-        self.window.lock().is_cut_off(count, heard, Instant::now())
+        if !due.expired || leases.len() <= FEW {
+            return false;
+        }
+        // Whether it heard anybody is looked at after that.
+        drop(timeout(EARSHOT, leases.hears_somebody(since)).await);
+        hears_nobody()
     }
 
     async fn suspect(
@@ -257,6 +266,7 @@ impl Keeper {
         due: &Due,
         instance: &Instance,
         check: &HealthCheck,
+        answers: bool,
     ) -> Result<(), WriteError> {
         if instance.status == Status::Passing {
             self.registry
@@ -273,7 +283,8 @@ impl Keeper {
             tracing::warn!(
                 service.id = due.key.service.0,
                 instance = due.key.instance.as_str(),
-                "a lease ran out but the instance answers; it is suspect"
+                answers,
+                "a lease ran out; the instance is suspect: it answers, or nobody does"
             );
         }
         let pause = match (instance.source, instance.ttl) {

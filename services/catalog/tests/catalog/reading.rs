@@ -1,9 +1,14 @@
 //! What can be read, by anyone.
 
+use std::collections::BTreeSet;
+
 use http::{Method, StatusCode};
 use serde_json::json;
 
-use crate::harness::Harness;
+use crate::{
+    backend::{Backend, register},
+    harness::Harness,
+};
 
 #[tokio::test]
 async fn a_new_catalog_has_its_two_services() {
@@ -167,6 +172,77 @@ async fn information_and_operations_answer() {
     not_allowed.problem(405);
     assert_eq!(not_allowed.header("allow"), "GET, POST, HEAD");
     catalog.get("/nothing").await.problem(404);
+}
+
+/// Names that become one word with the value of another label: the library takes `("a", "bc")` and `("ab", "c")` for the same series.
+#[tokio::test]
+async fn series_whose_labels_run_together_are_kept_apart() {
+    let catalog = Harness::start().await;
+    let backend = Backend::start("backend").await;
+    let endings = [
+        "passing", "critical", "suspect", "draining", "200", "404", "503",
+    ];
+    let mut names = vec!["a".to_owned()];
+    for ending in endings {
+        for length in 1..=ending.len() {
+            names.push(format!("a{}", &ending[..length]));
+            names.push(format!("a{}", &ending[ending.len() - length..]));
+        }
+    }
+    names.sort();
+    names.dedup();
+    for (index, name) in names.iter().enumerate() {
+        let least = index % 7;
+        let spec = json!({ "name": name, "min_instances": least });
+        let put = catalog.put(&format!("/services/{name}"), spec).await;
+        assert_eq!(put.status, StatusCode::CREATED, "{name}");
+        register(&catalog, name, "one", backend.port).await;
+        catalog.get(&format!("/services/call/{name}/x")).await;
+        catalog
+            .get(&format!("/services/call/{name}/status/404"))
+            .await;
+    }
+    let text = catalog.get("/metrics").await.text;
+    let value = |series: String| {
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix(&format!("{series} ")));
+        line.map(|value| value.parse::<usize>().unwrap())
+    };
+    for (index, name) in names.iter().enumerate() {
+        let least = value(format!(
+            r#"service_catalog_min_instances{{service="{name}"}}"#
+        ));
+        assert_eq!(least, Some(index % 7), "{name}");
+        for (status, count) in [
+            ("passing", 1),
+            ("critical", 0),
+            ("suspect", 0),
+            ("draining", 0),
+        ] {
+            let series =
+                format!(r#"service_catalog_instances{{service="{name}",status="{status}"}}"#);
+            assert_eq!(value(series.clone()), Some(count), "{series}");
+        }
+        for (status, count) in [("200", Some(1)), ("404", Some(1)), ("503", None)] {
+            let series = format!(
+                r#"service_catalog_proxy_calls_total{{service="{name}",status="{status}"}}"#
+            );
+            assert_eq!(value(series.clone()), count, "{series}");
+        }
+    }
+    // Free text is nowhere else: another metric with it needs a line above.
+    let free: BTreeSet<&str> = text
+        .lines()
+        .filter(|line| line.contains("\"apassing\""))
+        .filter_map(|line| line.split('{').next())
+        .collect();
+    let known = ["instances", "min_instances", "proxy_calls_total"];
+    let known = known.map(|name| format!("service_catalog_{name}"));
+    assert!(
+        free.iter().copied().eq(known.iter().map(String::as_str)),
+        "{free:?}"
+    );
 }
 
 #[tokio::test]
