@@ -27,7 +27,7 @@ fuzz: tools-fuzz ## Fuzz every parser, FUZZ_SECONDS each (60); needs a nightly t
 	@scripts/fuzz
 
 .PHONY: bench
-bench: tools-bench ## Measure everything under load, beside nginx, HAProxy and Caddy; writes benches/RESULTS.md
+bench: tools-bench ## Measure everything under load, beside its peers; writes benches/RESULTS.md
 	@scripts/bench
 
 .PHONY: bench-quick

@@ -5,6 +5,7 @@
 mod bed;
 pub mod parts;
 mod peers;
+mod platform;
 pub mod prove;
 mod rig;
 
@@ -19,8 +20,9 @@ use crate::rig::{machine::Machine, plan::Plan, report::Report};
 /// # Errors
 /// When a program is missing or does not start.
 pub fn measure(programs: &Path, results: &Path) -> Result<()> {
-    let plan = Plan::from_environment(&peers::NAMES)?;
-    let mut report = Report::new(&Machine::read(programs), &plan);
+    let plan = Plan::from_environment(&[("peers", &peers::NAMES), ("platform", &platform::NAMES)])?;
+    let mut report = Report::new(&Machine::read(programs, &plan), &plan);
     peers::compare(programs, &plan, &mut report)?;
+    platform::measure(programs, &plan, &mut report)?;
     report.write(results)
 }

@@ -9,18 +9,17 @@
 //! request costs, whatever else the machine does, and however fast the load generator is. Absolute times drift with the host;
 //! the ratio to nginx in the same round does not, so ratios are what the table is about.
 
-mod backend;
 mod cases;
 mod certificate;
+mod configurations;
 mod configured;
 mod contender;
+mod entrants;
 mod gateway;
 mod growth;
 mod idle;
-mod load;
-mod paced;
+mod latency;
 mod reload;
-mod rounds;
 mod shape;
 mod tables;
 
@@ -29,8 +28,8 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 
 use crate::{
-    peers::{backend::Backend, certificate::Certificate, contender::Bed},
-    rig::{plan::Plan, report::Report, scratch::Scratch},
+    peers::{certificate::Certificate, contender::Bed},
+    rig::{backend::Backend, plan::Plan, report::Report, scratch::Scratch},
 };
 
 pub(crate) use cases::NAMES;
@@ -40,6 +39,9 @@ pub(crate) use cases::NAMES;
 /// # Errors
 /// When a program is missing or does not start.
 pub(crate) fn compare(programs: &Path, plan: &Plan, report: &mut Report) -> Result<()> {
+    if !NAMES.iter().any(|name| plan.wants(name)) {
+        return Ok(());
+    }
     let scratch = Scratch::new().context("cannot make a temporary folder")?;
     let backend = Backend::start(&scratch)?;
     let bed = Bed {
@@ -70,7 +72,7 @@ pub(crate) fn compare(programs: &Path, plan: &Plan, report: &mut Report) -> Resu
     }
     if plan.wants("latency") {
         report.progress("latency at a fixed rate");
-        tables::latency(report, &paced::compare(&bed, plan, &contenders)?);
+        tables::latency(report, &latency::compare(&bed, plan, &contenders)?);
     }
     if plan.wants("idle") {
         report.progress("idle connections");
@@ -79,6 +81,9 @@ pub(crate) fn compare(programs: &Path, plan: &Plan, report: &mut Report) -> Resu
     if plan.wants("reload") {
         report.progress("changes under load");
         tables::reload(report, &reload::compare(&bed, &contenders)?);
+    }
+    if plan.wants("configurations") {
+        configurations::tell(&bed, &contenders, report)?;
     }
     Ok(())
 }

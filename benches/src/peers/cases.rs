@@ -4,11 +4,14 @@ use anyhow::{Context as _, Result};
 
 use super::{
     contender::{Bed, Contender},
-    load::{Kind, Load},
-    rounds::{Entrant, Figures, interleave},
+    entrants::{self, Entrant},
     shape::Shape,
 };
-use crate::rig::plan::Plan;
+use crate::rig::{
+    load::{Kind, Load},
+    plan::Plan,
+    rounds::Figures,
+};
 
 /// One line of the table.
 #[derive(Clone, Debug)]
@@ -30,7 +33,7 @@ pub(super) struct Measured {
 }
 
 /// Everything that `BENCH_CASES` may name here.
-pub(crate) const NAMES: [&str; 16] = [
+pub(crate) const NAMES: [&str; 17] = [
     "small",
     "ten",
     "big",
@@ -47,6 +50,7 @@ pub(crate) const NAMES: [&str; 16] = [
     "latency",
     "idle",
     "reload",
+    "configurations",
 ];
 
 // === impl Case ===
@@ -67,8 +71,8 @@ impl Case {
                 load: self.load.clone(),
             })
             .collect();
-        let taken =
-            interleave(bed, plan, &entrants).with_context(|| format!("case {}", self.name))?;
+        let taken = entrants::measure(bed, plan, &entrants)
+            .with_context(|| format!("case {}", self.name))?;
         let reference = taken[0]
             .as_ref()
             .context("nginx takes part in every case")?;

@@ -8,13 +8,12 @@ use std::{
 use anyhow::Result;
 
 use super::{
-    backend::Backend,
     certificate::Certificate,
     configured::{Caddy, Haproxy, Nginx},
     gateway::Gateway,
     shape::Shape,
 };
-use crate::rig::{plan::Plan, processes::Running, scratch::Scratch};
+use crate::rig::{backend::Backend, plan::Plan, processes::Running, scratch::Scratch};
 
 /// What every contender is set up with.
 pub(super) struct Bed<'a> {
@@ -28,6 +27,9 @@ pub(super) struct Bed<'a> {
 pub(super) trait Contender {
     /// Its name in the table.
     fn name(&self) -> &'static str;
+
+    /// Name of its configuration's file.
+    fn file(&self) -> &'static str;
 
     /// Starts it in the given shape, on the core of the proxies. `None` when it has no such feature.
     fn start(&self, bed: &Bed<'_>, shape: &Shape) -> Result<Option<Serving>>;

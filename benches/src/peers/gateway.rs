@@ -4,8 +4,6 @@ use std::{
     fmt::Write as _,
     net::SocketAddr,
     path::{Path, PathBuf},
-    thread,
-    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result};
@@ -14,19 +12,14 @@ use serde_json::{Value, json};
 use super::{
     certificate::Certificate,
     contender::{Bed, Contender, Serving},
-    load::http,
     shape::Shape,
 };
 use crate::rig::{
+    catalog::{Catalog, write},
+    client::{Client, until_answered},
     processes::{LOAD_CORE, PROXY_CORE, Running, pinned},
-    scratch::{Folder, free_port},
+    scratch::free_port,
 };
-
-/// Token for the catalog of the benchmark.
-const TOKEN: &str = "benchmark-token-of-no-value";
-
-/// Longest wait for the catalog, and for the first healthy endpoint.
-const READY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The gateway of one build of this repository.
 pub(super) struct Gateway {
@@ -44,18 +37,6 @@ impl Gateway {
             programs: programs.to_owned(),
         }
     }
-
-    fn start_catalog(&self, folder: &Folder, address: SocketAddr) -> Result<Running> {
-        let mut command = pinned(LOAD_CORE, self.programs.join("service-catalog"));
-        command
-            .env("CATALOG_LISTEN", address.to_string())
-            .env("CATALOG_TOKEN", TOKEN)
-            .env("DATA_DIR", folder.path().join("catalog"))
-            .env("RUST_LOG", "warn");
-        let catalog = Running::start(command, &folder.path().join("catalog.log"), address)?;
-        until_answered(address, "/readyz")?;
-        Ok(catalog)
-    }
 }
 
 impl Contender for Gateway {
@@ -63,36 +44,28 @@ impl Contender for Gateway {
         self.name
     }
 
+    fn file(&self) -> &'static str {
+        "gateway.toml"
+    }
+
     fn start(&self, bed: &Bed<'_>, shape: &Shape) -> Result<Option<Serving>> {
         let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
         let (plain, admin) = (local(free_port()?), local(free_port()?));
-        let catalog_address = local(free_port()?);
         let folder = bed.scratch.folder(self.name)?;
-        let catalog = self.start_catalog(&folder, catalog_address)?;
-        http(
-            catalog_address,
-            "POST",
-            "/services",
-            Some(TOKEN),
-            Some(&service(shape)),
-        )?;
+        let catalog = Catalog::start(&self.programs, &folder, LOAD_CORE, None)?;
+        let mut client = catalog.client();
+        client.ask(&write("POST", "/services", &service(shape)))?;
         for (index, endpoint) in bed.backend.endpoints(shape.endpoints).iter().enumerate() {
             let path = format!("/services/bench/instances/e{index}");
-            http(
-                catalog_address,
-                "PUT",
-                &path,
-                Some(TOKEN),
-                Some(&json!({"address": endpoint})),
-            )?;
+            client.ask(&write("PUT", &path, &json!({"address": endpoint})))?;
         }
-        let file = folder.write("gateway.toml", routes(shape)?)?;
+        let file = folder.write(self.file(), routes(shape)?)?;
         let mut command = pinned(PROXY_CORE, self.programs.join("gateway"));
         command
             .env("GATEWAY_CONFIG", file)
             .env("GATEWAY_LISTEN", plain.to_string())
             .env("ADMIN_LISTEN", admin.to_string())
-            .env("CATALOG_URL", format!("http://{catalog_address}"))
+            .env("CATALOG_URL", format!("http://{}", catalog.address))
             .env("DATA_DIR", folder.path().join("gateway"))
             .env("RUST_LOG", if shape.access_log { "info" } else { "warn" })
             .env("LOG_FORMAT", "json");
@@ -118,8 +91,8 @@ impl Contender for Gateway {
             folder: folder.path().to_owned(),
             plain,
             tls,
-            _helpers: vec![catalog],
-            control: Some(catalog_address),
+            control: Some(catalog.address),
+            _helpers: vec![catalog.running],
         }))
     }
 
@@ -128,13 +101,8 @@ impl Contender for Gateway {
             .control
             .context("the gateway runs with its catalog")?;
         let changed = json!({"address": bed.backend.endpoints(1)[0], "weight": 1 + step % 5});
-        http(
-            address,
-            "PUT",
-            "/services/bench/instances/e0",
-            Some(TOKEN),
-            Some(&changed),
-        )?;
+        let path = "/services/bench/instances/e0";
+        Client::new(address).ask(&write("PUT", path, &changed))?;
         Ok(())
     }
 }
@@ -167,16 +135,4 @@ fn routes(shape: &Shape) -> Result<String> {
         )?;
     }
     Ok(text)
-}
-
-/// Waits until a path answers with 2xx.
-fn until_answered(address: SocketAddr, path: &str) -> Result<()> {
-    let deadline = Instant::now() + READY_TIMEOUT;
-    while let Err(error) = http(address, "GET", path, None, None) {
-        if Instant::now() > deadline {
-            return Err(error);
-        }
-        thread::sleep(Duration::from_millis(20));
-    }
-    Ok(())
 }

@@ -4,11 +4,14 @@ use anyhow::Result;
 
 use super::{
     contender::{Bed, Contender},
-    load::{Kind, Load},
-    rounds::{Entrant, Figures, interleave},
+    entrants::{self, Entrant},
     shape::Shape,
 };
-use crate::rig::plan::Plan;
+use crate::rig::{
+    load::{Kind, Load},
+    plan::Plan,
+    rounds::Figures,
+};
 
 /// One kind of growth.
 #[derive(Clone, Copy)]
@@ -92,7 +95,7 @@ impl Growth {
                 })
             })
             .collect();
-        let taken = interleave(bed, plan, &entrants)?;
+        let taken = entrants::measure(bed, plan, &entrants)?;
         let lines = contenders
             .iter()
             .zip(taken.chunks(2))

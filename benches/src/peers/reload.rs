@@ -9,9 +9,9 @@ use anyhow::{Result, anyhow};
 
 use super::{
     contender::{Bed, Contender, Serving},
-    paced::{Latencies, Pace},
     shape::Shape,
 };
+use crate::rig::paced::{Latencies, Pace};
 
 /// Requests per second meanwhile.
 const RATE: u64 = 5_000;

@@ -1,10 +1,10 @@
 //! What the comparison found, as tables of the report.
 
 use super::{
-    cases::Measured, growth::Growth, growth::GrowthLine, idle::IdleLine, paced::LatencyLine,
-    reload::ReloadLine, rounds::Figures,
+    cases::Measured, growth::Growth, growth::GrowthLine, idle::IdleLine, latency::LatencyLine,
+    reload::ReloadLine,
 };
-use crate::rig::report::Report;
+use crate::rig::{report::Report, rounds::Figures};
 
 /// One table of CPU, one of everything else.
 pub(super) fn cases(report: &mut Report, names: &[&str], cases: &[Measured]) {

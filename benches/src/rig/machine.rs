@@ -2,6 +2,8 @@
 
 use std::{fs, path::Path, process::Command};
 
+use super::{plan::Plan, postgres};
+
 /// For the head of the report.
 pub(crate) struct Machine {
     pub(crate) lines: Vec<String>,
@@ -10,7 +12,7 @@ pub(crate) struct Machine {
 // === impl Machine ===
 
 impl Machine {
-    pub(crate) fn read(programs: &Path) -> Self {
+    pub(crate) fn read(programs: &Path, plan: &Plan) -> Self {
         let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let model = cpu
             .lines()
@@ -22,25 +24,22 @@ impl Machine {
             .count();
         let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
         let mut lines = vec![format!("{cores} × {model}, Linux {}", kernel.trim())];
-        lines.extend(
-            [
-                ("nginx", "-v"),
-                ("haproxy", "-v"),
-                ("caddy", "version"),
-                ("wrk", "-v"),
-                ("h2load", "--version"),
-                ("rustc", "--version"),
-            ]
-            .into_iter()
-            .filter_map(|(program, argument)| {
-                first_line(Path::new(program), argument)
-                    .map(|version| format!("{program}: {version}"))
-            }),
-        );
-        lines.extend(
-            first_line(&programs.join("gateway"), "--version")
-                .map(|version| format!("gateway: {version}")),
-        );
+        let postgres = postgres::programs().unwrap_or_default();
+        let said = [
+            ("nginx".into(), "-v"),
+            ("haproxy".into(), "-v"),
+            ("caddy".into(), "version"),
+            (plan.python.join("gunicorn"), "--version"),
+            (postgres.join("postgres"), "--version"),
+            ("wrk".into(), "-v"),
+            ("h2load".into(), "--version"),
+            ("rustc".into(), "--version"),
+            (programs.join("gateway"), "--version"),
+        ];
+        lines.extend(said.into_iter().filter_map(|(program, argument)| {
+            let version = first_line(&program, argument)?;
+            Some(format!("{}: {version}", program.file_name()?.display()))
+        }));
         Self { lines }
     }
 }

@@ -3,6 +3,7 @@
 use std::{
     ffi::OsStr,
     fs::{self, File},
+    io::{BufRead as _, BufReader},
     net::{SocketAddr, TcpStream},
     path::Path,
     process::{Child, Command, Stdio},
@@ -12,8 +13,10 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-/// The core of the proxies. Everything else runs on the other one.
+/// The core of what is measured. Everything else runs on the other one.
 pub(crate) const PROXY_CORE: &str = "0";
+/// Both, for what is not a matter of CPU per request.
+pub(crate) const BOTH_CORES: &str = "0,1";
 /// The core of load generators and backends.
 pub(crate) const LOAD_CORE: &str = "1";
 /// Longest wait for a program to accept connections.
@@ -63,6 +66,30 @@ impl Running {
         Ok(running)
     }
 
+    /// Starts a program that says one line on its standard output when it is ready. Returns that line, and how long it took.
+    pub(crate) fn announced(mut command: Command, log: &Path) -> Result<(Self, String, Duration)> {
+        let errors =
+            File::create(log).with_context(|| format!("cannot create {}", log.display()))?;
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(errors);
+        let start = Instant::now();
+        let mut child = command
+            .spawn()
+            .with_context(|| format!("cannot start {command:?}"))?;
+        let said = child.stdout.take().context("its output is piped")?;
+        let running = Self { child };
+        let mut line = String::new();
+        BufReader::new(said).read_line(&mut line)?;
+        let took = start.elapsed();
+        if line.is_empty() {
+            let log = fs::read_to_string(log).unwrap_or_default();
+            bail!("{command:?} ended before it was ready; it said:\n{log}");
+        }
+        Ok((running, line, took))
+    }
+
     /// Its process id. `taskset` replaces itself by the program, so this is the program's own.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
@@ -80,6 +107,18 @@ impl Running {
     /// Memory of the process and its descendants, shared pages divided among those that share them (PSS), in KiB.
     pub(crate) fn memory_kib(&self) -> f64 {
         family(self.id()).into_iter().filter_map(pss_kib).sum()
+    }
+
+    /// Resident memory of the process alone, in MiB, as most tools show it.
+    pub(crate) fn resident_mib(&self) -> f64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id()));
+        let kib = status.ok().and_then(|status| {
+            let line = status
+                .lines()
+                .find_map(|line| line.strip_prefix("VmRSS:"))?;
+            line.trim().strip_suffix("kB")?.trim().parse::<f64>().ok()
+        });
+        kib.unwrap_or(f64::NAN) / 1024.0
     }
 
     /// Sends a signal by its name.

@@ -55,6 +55,14 @@ impl Report {
         self.line(&format!("| {} |", cells.join(" | ")));
     }
 
+    /// A text as it is, folded.
+    pub(crate) fn verbatim(&mut self, title: &str, text: &str) {
+        self.line(&format!(
+            "\n<details><summary>{title}</summary>\n\n```\n{}\n```\n\n</details>",
+            text.trim_end()
+        ));
+    }
+
     /// What is being done, for who waits.
     #[expect(clippy::print_stderr, reason = "the report itself goes to stdout")]
     pub(crate) fn progress(&self, what: &str) {

@@ -28,6 +28,10 @@ impl Scratch {
         })
     }
 
+    pub(crate) fn path(&self) -> &Path {
+        self.root.path()
+    }
+
     /// A new one.
     pub(crate) fn folder(&self, name: &str) -> io::Result<Folder> {
         let number = self.folders.fetch_add(1, Ordering::Relaxed);

@@ -22,6 +22,10 @@ impl Contender for Caddy {
         "Caddy"
     }
 
+    fn file(&self) -> &'static str {
+        "Caddyfile"
+    }
+
     fn start(&self, bed: &Bed<'_>, shape: &Shape) -> Result<Option<Serving>> {
         if shape.cache {
             return Ok(None);
@@ -35,7 +39,7 @@ impl Contender for Caddy {
             .map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
         let admin = folder.path().join("caddy.sock");
         let text = configuration(bed, &folder, shape, plain, tls, &admin)?;
-        let path = folder.write("Caddyfile", text)?;
+        let path = folder.write(self.file(), text)?;
         let mut command = pinned(PROXY_CORE, "caddy");
         command
             .args(["run", "--adapter", "caddyfile", "--config"])
@@ -59,7 +63,7 @@ impl Contender for Caddy {
     fn reload(&self, _bed: &Bed<'_>, serving: &Serving, _step: usize) -> Result<()> {
         let status = std::process::Command::new("caddy")
             .args(["reload", "--force", "--adapter", "caddyfile", "--config"])
-            .arg(serving.folder.join("Caddyfile"))
+            .arg(serving.folder.join(self.file()))
             .stderr(Stdio::null())
             .status()?;
         if !status.success() {

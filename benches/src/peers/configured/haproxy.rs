@@ -21,6 +21,10 @@ impl Contender for Haproxy {
         "HAProxy"
     }
 
+    fn file(&self) -> &'static str {
+        "haproxy.cfg"
+    }
+
     fn start(&self, bed: &Bed<'_>, shape: &Shape) -> Result<Option<Serving>> {
         if shape.files {
             return Ok(None);

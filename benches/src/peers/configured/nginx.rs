@@ -22,6 +22,10 @@ impl Contender for Nginx {
         "nginx"
     }
 
+    fn file(&self) -> &'static str {
+        "nginx.conf"
+    }
+
     fn start(&self, bed: &Bed<'_>, shape: &Shape) -> Result<Option<Serving>> {
         let folder = bed.scratch.folder("nginx")?;
         let plain = SocketAddr::from(([127, 0, 0, 1], free_port()?));

@@ -1,34 +1,25 @@
-//! The load: wrk for HTTP/1.1, h2load for HTTP/2, each on its own core, and single requests for setting things up.
+//! The load: wrk for HTTP/1.1, h2load for HTTP/2, on the core of load generators.
 
-use std::{
-    io::{Read as _, Write as _},
-    net::{SocketAddr, TcpStream},
-    process::Command,
-    time::Duration,
-};
+use std::{net::SocketAddr, process::Command, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
-use serde_json::Value;
 
-use crate::rig::{
+use super::{
     processes::{LOAD_CORE, pinned},
     scratch::Scratch,
 };
 
-/// Longest wait for the answer to a single request.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// What clients do.
 #[derive(Clone, Debug)]
-pub(super) struct Load {
-    pub(super) path: &'static str,
-    pub(super) connections: usize,
-    pub(super) kind: Kind,
+pub(crate) struct Load {
+    pub(crate) path: &'static str,
+    pub(crate) connections: usize,
+    pub(crate) kind: Kind,
 }
 
 /// How they do it.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// GET on kept connections.
     Get,
     /// POST of so many bytes on kept connections.
@@ -41,20 +32,20 @@ pub(super) enum Kind {
 
 /// What came of it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Outcome {
+pub(crate) struct Outcome {
     /// Answers with a status of 2xx.
-    pub(super) answered: u64,
+    pub(crate) answered: u64,
     /// Everything else: failed connections, other statuses, timeouts.
-    pub(super) failed: u64,
+    pub(crate) failed: u64,
     /// Per second.
-    pub(super) rate: f64,
+    pub(crate) rate: f64,
 }
 
 // === impl Load ===
 
 impl Load {
     /// Loads the address for the given time.
-    pub(super) fn run(
+    pub(crate) fn run(
         &self,
         scratch: &Scratch,
         address: SocketAddr,
@@ -179,33 +170,6 @@ fn from_h2load(said: &str) -> Option<Outcome> {
         failed: count("failed")?,
         rate,
     })
-}
-
-/// One request with an optional body. Fails unless the answer is 2xx.
-pub(super) fn http(
-    address: SocketAddr,
-    method: &str,
-    path: &str,
-    token: Option<&str>,
-    body: Option<&Value>,
-) -> Result<String> {
-    let body = body.map(Value::to_string).unwrap_or_default();
-    let authorization = token
-        .map(|token| format!("Authorization: Bearer {token}\r\n"))
-        .unwrap_or_default();
-    let request = format!(
-        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Type: application/json\r\n{authorization}Content-Length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
-    stream.write_all(request.as_bytes())?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    if !answer.starts_with("HTTP/1.1 2") {
-        bail!("{method} {path}: {answer}");
-    }
-    Ok(answer)
 }
 
 #[cfg(test)]

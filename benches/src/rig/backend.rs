@@ -1,10 +1,10 @@
-//! What the proxies proxy to: one nginx worker that answers on two ports, for all contenders the same.
+//! What is proxied to: one nginx worker that answers on two ports, for all contenders the same.
 
 use std::{io, net::SocketAddr};
 
 use anyhow::{Context as _, Result};
 
-use crate::rig::{
+use super::{
     processes::{LOAD_CORE, Running, pinned},
     scratch::{Folder, Scratch, free_port},
 };
@@ -13,18 +13,18 @@ use crate::rig::{
 const SMALL: &str = "0123456789012345678901234567890123456789012345678901234567890123";
 
 /// The running backend.
-pub(super) struct Backend {
+pub(crate) struct Backend {
     /// The two ports; they are open on every address of 127.0.0.0/8, so that there can be a thousand endpoints.
-    pub(super) ports: [u16; 2],
+    pub(crate) ports: [u16; 2],
     /// Folder with the files that contenders serve themselves.
-    pub(super) files: std::path::PathBuf,
+    pub(crate) files: std::path::PathBuf,
     _running: Running,
 }
 
 // === impl Backend ===
 
 impl Backend {
-    pub(super) fn start(scratch: &Scratch) -> Result<Self> {
+    pub(crate) fn start(scratch: &Scratch) -> Result<Self> {
         let ports = [free_port()?, free_port()?];
         let scratch = scratch.folder("backend")?;
         write_files(&scratch)?;
@@ -57,7 +57,7 @@ impl Backend {
     }
 
     /// So many addresses of endpoints, alternating between the two ports.
-    pub(super) fn endpoints(&self, count: usize) -> Vec<String> {
+    pub(crate) fn endpoints(&self, count: usize) -> Vec<String> {
         (0..count)
             .map(|index| {
                 let host = index / 2;
