@@ -38,6 +38,10 @@ bench-quick: tools-bench ## The same with one short round, to see that it works;
 bench-parts: tools-build ## Measure what a request and a change cost, part by part
 	$(CARGO) bench --locked --package benches
 
+.PHONY: bench-guard
+bench-guard: tools-guard ## Fail when a request or a change takes over 5 % more instructions than recorded
+	@scripts/bench-guard
+
 .PHONY: lint
 lint: tools-lint ## Check format, clippy, documentation, licences, dependency rules, and what deploys it
 	$(CARGO) fmt --all --check
@@ -73,6 +77,10 @@ tools-build:
 .PHONY: tools-bench
 tools-bench:
 	@scripts/tools bench
+
+.PHONY: tools-guard
+tools-guard: tools-build
+	@scripts/tools guard
 
 .PHONY: tools-test
 tools-test:

@@ -1,8 +1,9 @@
-//! What the platform costs: beside its peers under load and part by part in micro benchmarks.
+//! What the platform costs: beside its peers under load, part by part in micro benchmarks, and instruction by instruction.
 //!
 //! Speed is measured here and nowhere asserted: machines are shared and noisy. That nothing is lost is asserted ([`prove`]).
 
 mod bed;
+pub mod guard;
 pub mod parts;
 mod peers;
 mod platform;

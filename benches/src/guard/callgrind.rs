@@ -1,0 +1,100 @@
+//! Programs under Valgrind's callgrind.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::atomic::{AtomicUsize, Ordering},
+};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::rig::scratch::{Folder, Scratch};
+
+/// Keeps glibc from choosing copies and searches by what the CPU is best at, so that fewer counts depend on it.
+/// <https://www.gnu.org/software/libc/manual/html_node/Hardware-Capability-Tunables.html>
+const TUNABLES: &str =
+    "glibc.cpu.hwcaps=-AVX,-AVX2,-AVX2_Usable,-AVX512F,-AVX_Fast_Unaligned_Load,-ERMS,-FSRM";
+
+/// Starts programs so that their instructions are counted.
+pub(super) struct Callgrind {
+    folder: Folder,
+    runs: AtomicUsize,
+}
+
+// === impl Callgrind ===
+
+impl Callgrind {
+    pub(super) fn new(scratch: &Scratch) -> Result<Self> {
+        Ok(Self {
+            folder: scratch.folder("callgrind")?,
+            runs: AtomicUsize::new(0),
+        })
+    }
+
+    /// A command, and the file that its counts go to.
+    pub(super) fn command(&self, program: &Path) -> (Command, PathBuf) {
+        let number = self.runs.fetch_add(1, Ordering::Relaxed);
+        let file = self.folder.path().join(format!("counts-{number}"));
+        let mut command = Command::new("valgrind");
+        command
+            .args(["--tool=callgrind", "--quiet", "--combine-dumps=no"])
+            .arg(format!("--callgrind-out-file={}", file.display()))
+            .arg(program)
+            .env("GLIBC_TUNABLES", TUNABLES);
+        (command, file)
+    }
+
+    /// All instructions of a program that ends by itself.
+    pub(super) fn count(&self, program: &Path, arguments: &[&str]) -> Result<u64> {
+        let (mut command, file) = self.command(program);
+        let output = command.args(arguments).output();
+        let output = output.context("cannot start valgrind")?;
+        if !output.status.success() {
+            bail!("{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        total(&file)
+    }
+}
+
+/// Has the counter of a running program set to zero.
+pub(super) fn zero(process: u32) -> Result<()> {
+    tell(process, "zero")
+}
+
+/// What was counted since then.
+pub(super) fn dump(process: u32, file: &Path) -> Result<u64> {
+    tell(process, "dump")?;
+    // Dumps while a program runs are numbered.
+    let mut name = file.as_os_str().to_owned();
+    name.push(".1");
+    total(Path::new(&name))
+}
+
+/// vgdb comes with Valgrind and passes a word on to the tool.
+fn tell(process: u32, word: &str) -> Result<()> {
+    let output = Command::new("vgdb")
+        .arg(format!("--pid={process}"))
+        .arg(word)
+        .stdin(Stdio::null())
+        .output()
+        .context("cannot start vgdb")?;
+    if !output.status.success() {
+        bail!("vgdb {word}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(())
+}
+
+/// <https://valgrind.org/docs/manual/cl-format.html>: `summary:` or `totals:`, one number per event; we count one event.
+fn total(file: &Path) -> Result<u64> {
+    let text = fs::read_to_string(file)
+        .with_context(|| format!("callgrind has not written {}", file.display()))?;
+    text.lines()
+        .find_map(|line| {
+            let rest = line
+                .strip_prefix("summary:")
+                .or(line.strip_prefix("totals:"))?;
+            rest.split_whitespace().next()?.parse().ok()
+        })
+        .with_context(|| format!("no total in {}", file.display()))
+}
