@@ -16,8 +16,8 @@ use crate::prove::{
     sequence::Sequence,
 };
 
-/// Most events of a stream that has an end; they come every few milliseconds.
-const COUNT_MAX: u64 = 300;
+/// Most events of a stream that has an end; they come every few milliseconds, so that it takes a second at most.
+const COUNT_MAX: u64 = 200;
 const EVENT_BYTES_MAX: usize = 1024;
 
 /// How long streams are.

@@ -1,5 +1,7 @@
 //! Tunnels of WebSocket, whose every message has to come back once and in order.
 
+use std::time::{Duration, Instant};
+
 use anyhow::{Result, bail};
 use rand::{RngExt as _, rngs::StdRng};
 use tokio::{
@@ -14,16 +16,17 @@ use crate::prove::{
     sequence::Sequence,
 };
 
-/// Most rounds of messages in a tunnel that has an end, and most messages of a round.
-const ROUNDS_MAX: u32 = 200;
+/// Longest life of a tunnel that has an end.
+const LIFE_MAX: Duration = Duration::from_secs(1);
+/// Most messages at once.
 const ROUND_MAX: u64 = 5;
 const HEAD_BYTES_MAX: usize = 16 << 10;
 
 /// Opens tunnels, one after the other, until the end of the run.
 pub(super) async fn talk(around: Surroundings, mut random: StdRng) -> Result<()> {
     while !around.is_over() {
-        let rounds = random.random_range(1..ROUNDS_MAX);
-        talk_through(&around, "/talk/", rounds, &mut random).await?;
+        let life = LIFE_MAX.mul_f64(random.random());
+        talk_through(&around, "/talk/", Some(life), &mut random).await?;
         pause(&mut random).await;
     }
     Ok(())
@@ -31,22 +34,20 @@ pub(super) async fn talk(around: Surroundings, mut random: StdRng) -> Result<()>
 
 /// Opens one tunnel that lasts as long as the run.
 pub(super) async fn talk_all_the_time(around: Surroundings, mut random: StdRng) -> Result<()> {
-    talk_through(&around, "/kept/", u32::MAX, &mut random).await
+    talk_through(&around, "/kept/", None, &mut random).await
 }
 
 async fn talk_through(
     around: &Surroundings,
     path: &str,
-    rounds: u32,
+    life: Option<Duration>,
     random: &mut StdRng,
 ) -> Result<()> {
+    let begun = Instant::now();
     let mut stream = within("a tunnel", open(around, path)).await?;
     let mut sent = 0;
     let mut answered = Sequence::default();
-    for _ in 0..rounds {
-        if around.is_over() {
-            break;
-        }
+    while !around.is_over() && life.is_none_or(|life| begun.elapsed() < life) {
         let count = random.random_range(1..=ROUND_MAX);
         for number in sent..sent + count {
             let text = Message::Text(number.to_string());
