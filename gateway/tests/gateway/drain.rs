@@ -5,7 +5,10 @@ use std::{sync::Arc, time::Duration};
 use gateway::Drained;
 use tokio::sync::Semaphore;
 
-use crate::harness::{Backend, Behaviour, Connection, Rig, eventually, request, service};
+use crate::{
+    harness::{Backend, Behaviour, Connection, Rig, eventually, request, service},
+    upgrade::{echoes, tunnel},
+};
 
 async fn held(rig: &Rig) -> (Backend, Arc<Semaphore>, Connection) {
     let permits = Arc::new(Semaphore::new(0));
@@ -59,4 +62,44 @@ async fn the_deadline_ends_the_wait() {
     let (_backend, _permits, _client) = held(&rig).await;
     rig.stop.trigger();
     assert_eq!(rig.gateway.finished().await, Drained { cut: 1 });
+}
+
+async fn accepts_nothing_new(rig: &Rig) {
+    eventually("new connections are refused", async || {
+        Connection::open(rig.address()).await.is_err()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_tunnel_goes_on_until_its_client_has_had_enough() {
+    let rig = Rig::start().await;
+    let echo = Backend::behaving("e", Behaviour::Tunnel).await;
+    rig.put(service("socket", &[&echo])).await;
+    let mut tunnel = tunnel(rig.address()).await;
+    rig.stop.trigger();
+    accepts_nothing_new(&rig).await;
+    echoes(&mut tunnel).await;
+    drop(tunnel);
+    assert_eq!(rig.gateway.finished().await, Drained { cut: 0 });
+}
+
+#[tokio::test]
+async fn tunnels_and_streams_that_do_not_end_are_cut_and_counted() {
+    let rig = Rig::configured(|config| config.drain_timeout = Duration::from_millis(200)).await;
+    let echo = Backend::behaving("e", Behaviour::Tunnel).await;
+    let events = Backend::behaving("v", Behaviour::Events).await;
+    rig.put(service("socket", &[&echo])).await;
+    rig.put(service("feed", &[&events])).await;
+    let mut tunnel = tunnel(rig.address()).await;
+    let mut stream = Connection::open(rig.address()).await.unwrap();
+    stream
+        .send(request("GET", "/feed/", &[], ""))
+        .await
+        .unwrap();
+    assert_eq!(stream.response_head().await.unwrap().status(), 200);
+    rig.stop.trigger();
+    accepts_nothing_new(&rig).await;
+    echoes(&mut tunnel).await;
+    assert_eq!(rig.gateway.finished().await, Drained { cut: 2 });
 }

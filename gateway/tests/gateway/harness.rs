@@ -3,6 +3,7 @@
 mod backend;
 mod catalog;
 mod client;
+pub(crate) mod frames;
 mod message;
 
 use std::{net::SocketAddr, net::TcpListener, path::Path, sync::Arc, time::Duration};

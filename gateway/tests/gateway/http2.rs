@@ -5,7 +5,9 @@ use std::time::Duration;
 use http::Request;
 use http_body_util::BodyExt as _;
 
-use crate::harness::{Backend, Behaviour, Connection, Http2, Rig, eventually, request, service};
+use crate::harness::{
+    Backend, Behaviour, Connection, Http2, Rig, eventually, frames::frame, request, service,
+};
 
 async fn rig() -> (Rig, Backend) {
     rig_with(Duration::from_secs(75)).await
@@ -174,13 +176,4 @@ async fn a_flood_of_resets_ends_the_connection() {
     }
     let answer = Http2::open(address).await.get("http://a/hold/").await;
     assert_eq!(answer.0, 200);
-}
-
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    let mut frame = length[1..].to_vec();
-    frame.extend([kind, flags]);
-    frame.extend(stream.to_be_bytes());
-    frame.extend(payload);
-    frame
 }

@@ -19,6 +19,7 @@ mod drain;
 mod failures;
 mod files;
 mod forwarding;
+mod frames;
 mod grpc;
 mod harness;
 mod health;

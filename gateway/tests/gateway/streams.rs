@@ -1,10 +1,13 @@
-//! Answers that go on: the total time does not end them, as it ends any other (`failures.rs`).
+//! Answers that go on: the total time does not end them, as it ends any other (`failures.rs`), and tunnels.
 
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::harness::{Backend, Behaviour, Connection, Rig, request, service, with};
+use crate::{
+    harness::{Backend, Behaviour, Connection, Rig, request, service, steady_service, with},
+    upgrade::{echoes, tunnel},
+};
 
 const TOTAL: Duration = Duration::from_secs(1);
 
@@ -34,5 +37,27 @@ async fn the_total_time_does_not_end_a_stream_of_events() {
     let mut client = begin(&rig).await;
     while begun.elapsed() < TOTAL * 2 {
         client.exactly(9).await.unwrap();
+    }
+}
+
+/// However quick the service is: its 101 may be there before the end of the request has gone out.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_tunnel_of_many_at_once_carries_what_is_sent() {
+    let rig = Rig::start().await;
+    let echo = Backend::behaving("e", Behaviour::Tunnel).await;
+    let patient = json!({"connect": "10s"});
+    let socket = steady_service("socket", &[&echo]);
+    rig.put(with(socket, "policy/timeouts", patient)).await;
+    let address = rig.address();
+    for _ in 0..10 {
+        let tunnels = (0..30).map(|_| {
+            tokio::spawn(async move {
+                let mut tunnel = tunnel(address).await;
+                echoes(&mut tunnel).await;
+            })
+        });
+        for tunnel in tunnels.collect::<Vec<_>>() {
+            tunnel.await.unwrap();
+        }
     }
 }

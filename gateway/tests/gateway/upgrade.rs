@@ -88,7 +88,8 @@ async fn session(address: SocketAddr, kept: bool, answered: &AtomicUsize, over: 
     }
 }
 
-async fn tunnel(address: SocketAddr) -> Connection {
+/// Opens a tunnel to a service `socket` that sends everything back.
+pub(crate) async fn tunnel(address: SocketAddr) -> Connection {
     let mut tunnel = Connection::open(address).await.unwrap();
     let upgrade = [
         ("Connection", "Upgrade"),
@@ -104,7 +105,7 @@ async fn tunnel(address: SocketAddr) -> Connection {
     tunnel
 }
 
-async fn echoes(tunnel: &mut Connection) {
+pub(crate) async fn echoes(tunnel: &mut Connection) {
     tunnel.send("still here").await.unwrap();
     assert_eq!(tunnel.exactly(10).await.unwrap(), b"still here");
 }
