@@ -37,13 +37,11 @@ struct Ends(HashMap<Key, Instant>);
 pub(crate) async fn run(registry: Arc<Registry>, shutdown: Shutdown) {
     let drains = &registry.drains;
     loop {
-        let over = drains.ends.lock().take_over(Instant::now());
-        for key in over {
-            if let Some(pause) = take_out(&registry, &key).await {
-                // Unless somebody gave it more time meanwhile.
-                let mut ends = drains.ends.lock();
-                ends.0.entry(key).or_insert(Instant::now() + pause);
-            }
+        let over = drains.ends.lock().over(Instant::now());
+        for (key, end) in over {
+            let again = take_out(&registry, &key).await;
+            let again = again.map(|pause| Instant::now() + pause);
+            drains.ends.lock().settle(&key, end, again);
         }
         let changed = drains.changed.notified();
         let next = drains.ends.lock().next();
@@ -151,11 +149,23 @@ impl Ends {
         self.0.values().min().copied()
     }
 
-    fn take_over(&mut self, now: Instant) -> Vec<Key> {
-        self.0
-            .extract_if(|_, end| *end <= now)
-            .map(|(key, _)| key)
-            .collect()
+    /// Whose time is over. They stay here while they are taken out: to a change in between, one without an end would be one that is
+    /// found draining.
+    fn over(&self, now: Instant) -> Vec<(Key, Instant)> {
+        let over = self.0.iter().filter(|(_, end)| **end <= now);
+        over.map(|(key, end)| (key.clone(), *end)).collect()
+    }
+
+    /// After an attempt to take out whose time was over at `end`: there is another one, or nothing is left to do; unless somebody gave
+    /// more time meanwhile.
+    fn settle(&mut self, key: &Key, end: Instant, again: Option<Instant>) {
+        if self.0.get(key) != Some(&end) {
+            return;
+        }
+        match again {
+            Some(again) => self.0.insert(key.clone(), again),
+            None => self.0.remove(key),
+        };
     }
 }
 
@@ -188,9 +198,27 @@ mod tests {
         assert!(ends.follow(&draining, start));
         assert!(!ends.follow(&draining, start + Duration::from_secs(60)));
         assert_eq!(ends.next(), Some(start));
-        assert_eq!(ends.take_over(start), [key("a")]);
-        assert!(ends.take_over(start + DRAIN_MAX / 2).is_empty());
-        assert_eq!(ends.take_over(start + DRAIN_MAX), [key("b")]);
+        assert_eq!(ends.over(start), [(key("a"), start)]);
+        ends.settle(&key("a"), start, None);
+        assert!(ends.over(start + DRAIN_MAX / 2).is_empty());
+        let end = start + DRAIN_MAX;
+        assert_eq!(ends.over(end), [(key("b"), end)]);
+    }
+
+    #[test]
+    fn a_change_while_one_is_taken_out_gives_no_more_time() {
+        let (mut ends, start) = (Ends::default(), Instant::now());
+        ends.0.insert(key("a"), start);
+        let draining = service(&[("a", "draining")]);
+        assert_eq!(ends.over(start), [(key("a"), start)]);
+        assert!(!ends.follow(&draining, start));
+        let again = start + CHANGED_RETRY;
+        ends.settle(&key("a"), start, Some(again));
+        assert_eq!(ends.next(), Some(again));
+        // Somebody does.
+        ends.0.insert(key("a"), start + DRAIN_MAX);
+        ends.settle(&key("a"), again, None);
+        assert_eq!(ends.next(), Some(start + DRAIN_MAX));
     }
 
     #[test]
