@@ -6,9 +6,10 @@
 //!  random changes, rolling replacement ─────────► catalog (a process)
 //! ```
 //!
-//! Clients never retry. One request that is not answered with 200 and its own content, one message or event that is lost, doubled or out
-//! of order, one connection that ends without an announcement, and one request that reaches an instance after it has left ends the
-//! run and fails it. The seed decides what is changed and in which order; how that falls together with the load is the machine's.
+//! Clients never retry what may have been processed; only a request of HTTP/2 that a GOAWAY excludes goes to the next connection. One
+//! request that is not answered with 200 and its own content, one message or event that is lost, doubled or out of order, one connection
+//! that ends without an announcement, and one request that reaches an instance after it has left ends the run and fails it. The seed
+//! decides what is changed and in which order; how that falls together with the load is the machine's.
 //!
 //! What an operator does is done as an operator does it: an instance is replaced by registering the new one and draining the old one,
 //! and it stops when the catalog has taken it out; a gateway is upgraded by QUIT.
@@ -63,7 +64,10 @@ pub async fn run(programs: &Path) -> Result<()> {
         outcome = disturb(&plan, &fleet, &mut programs, &ledger) => outcome,
         () = ledger.failed() => Ok(()),
     };
-    if outcome.is_ok() && !ledger.has_failures() {
+    if let Err(error) = outcome {
+        ledger.fail("run", format_args!("{error:#}"));
+    }
+    if !ledger.has_failures() {
         fleet.end_streams().await;
         if timeout(FINISH_TIMEOUT, clients.finish()).await.is_err() {
             ledger.fail("clients", "they did not come to an end");
@@ -77,7 +81,6 @@ pub async fn run(programs: &Path) -> Result<()> {
         time: begun.elapsed(),
     }
     .print()?;
-    outcome?;
     if ledger.has_failures() {
         bail!(
             "something was lost; the logs are in {}",

@@ -20,6 +20,7 @@ pub(super) enum Count {
     Http1Connections,
     Http2Requests,
     Http2Connections,
+    Refused,
     Posts,
     Tunnels,
     Messages,
@@ -41,11 +42,15 @@ pub(super) struct Ledger {
 // === impl Count ===
 
 impl Count {
-    pub(super) const ALL: [(Self, &'static str); 12] = [
+    pub(super) const ALL: [(Self, &'static str); 13] = [
         (Self::Http1Requests, "HTTP/1.1 requests answered"),
         (Self::Http1Connections, "HTTP/1.1 connections"),
         (Self::Http2Requests, "HTTP/2 requests answered"),
         (Self::Http2Connections, "HTTP/2 connections"),
+        (
+            Self::Refused,
+            "HTTP/2 requests that a GOAWAY excluded, asked on the next connection",
+        ),
         (Self::Posts, "of both, POSTs with content"),
         (
             Self::Tunnels,
