@@ -26,7 +26,7 @@ use crate::{
     cache::Cache,
     config::Config,
     metrics::UNMATCHED,
-    proxy::{Admission, Entrance, Entrances, Exchanges, GatewayProxy, Redirect},
+    proxy::{Admission, Entrance, Entrances, Exchanges, GatewayProxy, RateLimiter, Redirect},
     snapshot::{DiskError, FileRoute, Live, Update},
 };
 pub use listeners::Listeners;
@@ -138,6 +138,7 @@ impl Gateway {
             admission: Arc::clone(&admission),
             live: Arc::clone(&view.live),
             checker: Arc::clone(&view.checker),
+            rates: RateLimiter::start(shutdown.clone()),
             unmatched: view.metrics.route(&UNMATCHED.into()),
             exchanges: exchanges.clone(),
             files: Arc::default(),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use pingora_error::{Error, ErrorSource, ErrorType};
 use service_kit::problem::Problem;
 
@@ -55,6 +55,24 @@ pub enum GatewayError {
     /// A route fits but for the method.
     #[error("the method is not allowed here")]
     MethodNotAllowed(MethodSet),
+    /// The client has asked too often.
+    #[error("this client has asked too often")]
+    RateLimited {
+        /// When the next request would pass.
+        retry_after: Duration,
+    },
+    /// The content is longer than the service takes; with the limit in bytes.
+    #[error("the content of the request has more than {0} bytes")]
+    BodyTooLarge(u64),
+    /// The service has as many requests at once as it may; with the limit.
+    #[error("the service has {0} requests at once, which is as many as it may")]
+    Overloaded(u32),
+    /// Too many requests to the service have failed.
+    #[error("most requests to this service fail, so it is left alone for a while")]
+    CircuitOpen {
+        /// When it is tried again.
+        retry_after: Duration,
+    },
     /// The service has no endpoint to send to.
     #[error("service {service} has no endpoint that could answer")]
     NoEndpoint {
@@ -184,6 +202,30 @@ impl GatewayError {
                 };
                 Problem::unavailable(format!("{self}: {reason}. Try again shortly."), RETRY_AFTER)
             }
+            Self::RateLimited { retry_after } => Problem::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "rate-limited",
+                "Too many requests",
+            )
+            .detail(format!("{self}. Come back after the time in Retry-After."))
+            .header(header::RETRY_AFTER, seconds(*retry_after)),
+            Self::BodyTooLarge(limit) => {
+                Problem::payload_too_large(usize::try_from(*limit).unwrap_or(usize::MAX))
+            }
+            Self::Overloaded(_) => Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "overloaded",
+                "The service is overloaded",
+            )
+            .detail(format!("{self}. Try again shortly."))
+            .header(header::RETRY_AFTER, seconds(RETRY_AFTER)),
+            Self::CircuitOpen { retry_after } => Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "circuit-open",
+                "The service is failing",
+            )
+            .detail(format!("{self}. Come back after the time in Retry-After."))
+            .header(header::RETRY_AFTER, seconds(*retry_after)),
             Self::Connect | Self::Upstream => {
                 bad_gateway(StatusCode::BAD_GATEWAY, "bad-gateway", "Bad gateway", self)
             }
@@ -229,6 +271,10 @@ impl GatewayError {
             Self::TooManyConnections => "connections",
             Self::NoRoute => "no_route",
             Self::MethodNotAllowed(_) | Self::ConnectMethod => "method_not_allowed",
+            Self::RateLimited { .. } => "rate_limited",
+            Self::BodyTooLarge(_) => "body_too_large",
+            Self::Overloaded(_) => "concurrency",
+            Self::CircuitOpen { .. } => "circuit_open",
             Self::NoEndpoint { .. } => "no_endpoint",
             Self::Connect => "connect_failed",
             Self::ConnectTimeout => "connect_timeout",
@@ -243,9 +289,12 @@ impl GatewayError {
         })
     }
 
-    /// Whether the connection must not be used for another request, because its framing is in doubt.
+    /// Whether the connection must not be used for another request, because its framing is in doubt or the rest is too long to be read.
     pub fn closes_connection(&self) -> bool {
-        matches!(self, Self::Malformed(_) | Self::Internal | Self::ClientGone)
+        matches!(
+            self,
+            Self::Malformed(_) | Self::BodyTooLarge(_) | Self::Internal | Self::ClientGone
+        )
     }
 
     /// Error type of RFC 9209 §2.3.
@@ -261,8 +310,11 @@ impl GatewayError {
             | Self::TransferCoding
             | Self::ConnectMethod
             | Self::NoRoute
+            | Self::BodyTooLarge(_)
             | Self::MethodNotAllowed(_) => "http_request_error",
-            Self::NoEndpoint { .. } => "destination_unavailable",
+            Self::RateLimited { .. } => "http_request_denied",
+            Self::Overloaded(_) => "connection_limit_reached",
+            Self::NoEndpoint { .. } | Self::CircuitOpen { .. } => "destination_unavailable",
             Self::Connect => "connection_refused",
             Self::ConnectTimeout => "connection_timeout",
             Self::UpstreamTimeout | Self::DeadlineExceeded => "http_response_timeout",
@@ -273,6 +325,12 @@ impl GatewayError {
             Self::NoFile | Self::NoFolder => "http_request_error",
         }
     }
+}
+
+/// `Retry-After` in whole seconds, at least 1.
+fn seconds(retry_after: Duration) -> HeaderValue {
+    let seconds = retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0);
+    HeaderValue::from(seconds.max(1))
 }
 
 /// What the client's stream found wrong with the framing of a request's content.

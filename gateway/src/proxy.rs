@@ -11,8 +11,11 @@ mod forward;
 mod grpc;
 mod network;
 mod origin;
+mod outcome;
+pub(crate) mod passing;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod properties;
+mod rate;
 mod redirect;
 mod respond;
 mod retry;
@@ -31,11 +34,8 @@ use http::Version;
 use pingora_cache::{
     CacheKey, CacheMeta, CachePhase, ForcedFreshness, HitHandler, RespCacheable, key::HashBinary,
 };
-use pingora_core::{
-    protocols::{Digest, l4::socket::SocketAddr},
-    upstreams::peer::HttpPeer,
-};
-use pingora_error::{Error, ErrorType, Result};
+use pingora_core::{protocols::Digest, upstreams::peer::HttpPeer};
+use pingora_error::{Error, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, RangeType, Session};
 use service_kit::http::RequestId;
@@ -46,7 +46,7 @@ use crate::{
     files::Files,
     metrics::{GatewayMetrics, RouteMetrics},
     snapshot::Live,
-    upstream::{HealthChecker, NoEndpoint},
+    upstream::HealthChecker,
 };
 
 pub use admission::{Admission, Arrival, Decision, Redirection, Refused, ToService};
@@ -55,6 +55,7 @@ pub use drain::Exchanges;
 pub use entrance::{Entrance, Entrances};
 pub use network::{Network, NetworkError};
 pub use origin::Origin;
+pub use rate::RateLimiter;
 pub use redirect::Redirect;
 
 /// Longest wait for a client's next bytes, and for it to take ours.
@@ -72,6 +73,8 @@ pub struct GatewayProxy {
     pub metrics: Arc<GatewayMetrics>,
     /// Reports endpoints that fail on requests.
     pub checker: Arc<HealthChecker>,
+    /// How often clients have asked.
+    pub rates: Arc<RateLimiter>,
     /// Counters of requests without a route.
     pub unmatched: Arc<RouteMetrics>,
     /// Requests under way, for the drain.
@@ -106,6 +109,10 @@ impl ProxyHttp for GatewayProxy {
         match self.decide(session, ctx) {
             Ok(Decision::Service(to)) => {
                 ctx.follow(to);
+                if let Err(error) = passing::take_rate(session, ctx, &self.rates) {
+                    respond::refuse(session, ctx, error).await?;
+                    return Ok(true);
+                }
                 if ctx.upgrade {
                     session.set_read_timeout(Some(TUNNEL_IDLE_TIMEOUT));
                     // What follows on the connection is the tunnel's, also when the service refuses it.
@@ -170,7 +177,7 @@ impl ProxyHttp for GatewayProxy {
         session: &mut Session,
         ctx: &mut Context,
     ) -> Result<bool> {
-        if let Err(error) = caching::may_ask_service(ctx) {
+        if let Err(error) = caching::may_ask_service(ctx).and_then(|()| passing::pass(ctx)) {
             respond::refuse(session, ctx, error).await?;
             return Ok(false);
         }
@@ -189,7 +196,10 @@ impl ProxyHttp for GatewayProxy {
                 }
                 Ok(Box::new(peer))
             }
-            Err(error) => Err(ctx.fail(error)),
+            Err(error) => {
+                outcome::gave_up(ctx);
+                Err(ctx.fail(error))
+            }
         }
     }
 
@@ -216,6 +226,16 @@ impl ProxyHttp for GatewayProxy {
     ) -> Result<()> {
         retry::connected(ctx, reused);
         Ok(())
+    }
+
+    async fn request_body_filter(
+        &self,
+        session: &mut Session,
+        _body: &mut Option<Bytes>,
+        _end_of_stream: bool,
+        ctx: &mut Context,
+    ) -> Result<()> {
+        passing::take_content(session, ctx).map_err(|error| ctx.fail(error))
     }
 
     async fn upstream_request_filter(
@@ -262,7 +282,7 @@ impl ProxyHttp for GatewayProxy {
         ctx: &mut Context,
         error: Option<&Error>,
     ) -> bool {
-        caching::serves_stale(ctx, error)
+        caching::serves_stale(ctx, error, &self.checker)
     }
 
     fn error_while_proxy(
@@ -291,10 +311,8 @@ impl ProxyHttp for GatewayProxy {
         if session.is_process_shutting_down() {
             session.set_keepalive(None);
         }
-        if let Some(attempt) = &ctx.attempt
-            && session.cache.phase() != CachePhase::Stale
-        {
-            attempt.answered(response.status);
+        if session.cache.phase() != CachePhase::Stale {
+            outcome::answered(ctx, response.status, &self.checker);
         }
         if forward::is_stream(response) {
             // It ends when it ends; silence is still limited by the read timeout.
@@ -366,38 +384,11 @@ impl ProxyHttp for GatewayProxy {
 impl GatewayProxy {
     /// Takes everything that a request needs from the snapshot, in one load.
     fn decide(&self, session: &Session, ctx: &mut Context) -> Result<Decision, Refused> {
-        let inet = |address: Option<&SocketAddr>| address.and_then(SocketAddr::as_inet).copied();
-        let arrival = Arrival {
-            header: session.req_header(),
-            listener: inet(session.server_addr()),
-            peer: inet(session.client_addr()),
-            by_tls: session
-                .digest()
-                .is_some_and(|digest| digest.ssl_digest.is_some()),
-        };
+        let arrival = Arrival::of(session);
         ctx.origin = self.admission.origin(&arrival);
         let snapshot = self.live.load();
         ctx.revision = snapshot.revision();
         self.admission
             .decide(&arrival, &ctx.origin, &snapshot, &mut ())
-    }
-}
-
-impl Context {
-    /// Keeps the reason for the answer and gives Pingora an error to stop with.
-    fn fail(&mut self, failure: GatewayError) -> Box<Error> {
-        let text = failure.to_string();
-        // An earlier attempt's failure says more than that nobody is left to try.
-        let left_over = matches!(
-            failure,
-            GatewayError::NoEndpoint {
-                why: NoEndpoint::AllTried,
-                ..
-            }
-        );
-        if !left_over || self.failure.is_none() {
-            self.failure = Some(failure);
-        }
-        Error::explain(ErrorType::InternalError, text)
     }
 }

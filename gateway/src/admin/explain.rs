@@ -5,8 +5,8 @@
 //! ```
 //!
 //! The request is put together as a client would send it in HTTP/1.1 and goes through the functions that requests go through; the
-//! explanation only writes down what they say. What is known only by asking (whether an endpoint answers, whether a file is there) is
-//! not foretold.
+//! explanation only writes down what they say. What is known only by asking (whether an endpoint answers, whether a file is there, how
+//! often a client has asked) is not foretold.
 
 mod question;
 
@@ -21,7 +21,7 @@ use super::view::{PoolView, RouteView};
 use crate::{
     downstream::{Limits, check_head},
     error::GatewayError,
-    proxy::{Admission, Arrival, Decision, Refused, ToService},
+    proxy::{Admission, Arrival, Decision, Refused, ToService, passing},
     route::{Mismatch, RequestView, Route, Witness},
     snapshot::Snapshot,
     upstream::{NoEndpoint, Pool},
@@ -111,7 +111,7 @@ pub struct Tried {
 pub struct Pick {
     /// Its address.
     pub address: SocketAddr,
-    /// `sticky_cookie`, `balance` or `not_yet_probed`.
+    /// `sticky_cookie`, `balance`, `panic`, `not_yet_probed` or `ejected`.
     pub because: &'static str,
 }
 
@@ -318,6 +318,9 @@ impl<'a> Explanation<'a> {
         };
         self.policy = Some(pool.policy());
         self.pool = Some(PoolView::of(pool));
+        if let Err(error) = passing::foretell(pool) {
+            return self.refuse(error);
+        }
         match pool.peek(&to.affinity) {
             Ok(choice) => {
                 self.pick = Some(Pick {

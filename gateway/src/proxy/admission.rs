@@ -1,7 +1,7 @@
 //! Whether a request makes sense and where it goes: one sequence of checks, which requests go through and which `/explain` tells.
 //!
 //! ```text
-//! arrival ─▶ origin ─▶ target's length ─▶ redirect to TLS? ─▶ OPTIONS *? ─▶ host, path ─▶ route ─▶ pool
+//! arrival ─▶ origin ─▶ target's length ─▶ redirect to TLS? ─▶ OPTIONS *? ─▶ host, path ─▶ route ─▶ pool ─▶ content's length
 //! ```
 //!
 //! Nothing here has an effect: what a request changes by being there (budgets, counts, turns) is left to whoever lets it go on.
@@ -9,7 +9,9 @@
 use std::{net::SocketAddr, path::Path, sync::Arc};
 
 use http::{Method, StatusCode, Version, header};
+use pingora_core::protocols::l4::socket;
 use pingora_http::RequestHeader;
+use pingora_proxy::Session;
 
 use super::{Entrances, Network, Origin, Redirect, redirect};
 use crate::{
@@ -95,6 +97,24 @@ pub struct Refused {
     pub route: Option<Arc<Route>>,
 }
 
+// === impl Arrival ===
+
+impl<'a> Arrival<'a> {
+    pub(super) fn of(session: &'a Session) -> Self {
+        let inet = |address: Option<&socket::SocketAddr>| {
+            address.and_then(socket::SocketAddr::as_inet).copied()
+        };
+        Self {
+            header: session.req_header(),
+            listener: inet(session.server_addr()),
+            peer: inet(session.client_addr()),
+            by_tls: session
+                .digest()
+                .is_some_and(|digest| digest.ssl_digest.is_some()),
+        }
+    }
+}
+
 // === impl Admission ===
 
 impl Admission {
@@ -171,13 +191,19 @@ impl Admission {
                     },
                     route: Some(Arc::clone(route)),
                 })?;
+                let upgrade = asks_for_tunnel(header);
+                let too_long = |error| Refused {
+                    error,
+                    route: Some(Arc::clone(route)),
+                };
+                check_content(content_length(header), pool, upgrade).map_err(too_long)?;
                 Decision::Service(ToService {
                     upstream_target: upstream_target(header, route.upstream_path(path.as_str())),
                     affinity: pool.affinity(&Client {
                         headers: &header.headers,
                         address: origin.client,
                     }),
-                    upgrade: asks_for_tunnel(header),
+                    upgrade,
                     pool: Arc::clone(pool),
                     route: Arc::clone(route),
                 })
@@ -192,6 +218,28 @@ impl From<GatewayError> for Refused {
     fn from(error: GatewayError) -> Self {
         Self { error, route: None }
     }
+}
+
+/// Whether content of this length, or the part of it that has come, is within what a service takes. What a tunnel carries is not its
+/// content.
+///
+/// # Errors
+/// [`GatewayError::BodyTooLarge`].
+pub(super) fn check_content(bytes: u64, pool: &Pool, upgrade: bool) -> Result<(), GatewayError> {
+    let most = pool.policy().limits.body_bytes;
+    if bytes > most && !upgrade {
+        return Err(GatewayError::BodyTooLarge(most));
+    }
+    Ok(())
+}
+
+/// What the client says the content's length is; 0 when it does not.
+fn content_length(header: &RequestHeader) -> u64 {
+    header
+        .headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse().ok())
+        .unwrap_or(0)
 }
 
 /// `OPTIONS *` is about the server as a whole (RFC 9110 §9.3.7), which is the gateway: no route leads there.

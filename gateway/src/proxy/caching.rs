@@ -14,7 +14,7 @@ use pingora_error::{Error, ErrorSource, ErrorType, Result};
 use pingora_http::ResponseHeader;
 use pingora_proxy::{RangeType, Session};
 
-use super::{Context, admission, cache_status};
+use super::{Context, admission, cache_status, outcome};
 use crate::{
     cache::{
         Cache, Directives, Identity, Purge, PurgeUrl, Request, StoredUrl, TAG_FIELDS, assess,
@@ -23,6 +23,7 @@ use crate::{
     error::GatewayError,
     metrics::CacheResult,
     route::RequestPath,
+    upstream::HealthChecker,
 };
 
 /// How often a request that waits for another one's fetch looks again, after a fetch that failed or took too long. Then it asks the service
@@ -253,14 +254,18 @@ pub(super) fn give_up_fill(session: &mut Session) {
 }
 
 /// Whether a stale object stands in: while it is renewed (`None`), or for an error that RFC 5861 §4 names.
-pub(super) fn serves_stale(ctx: &Context, error: Option<&Error>) -> bool {
+pub(super) fn serves_stale(
+    ctx: &mut Context,
+    error: Option<&Error>,
+    checker: &HealthChecker,
+) -> bool {
     let Some(error) = error else {
         return true;
     };
     if let ErrorType::HTTPStatus(status) = error.etype() {
-        if let (Some(attempt), Ok(status)) = (&ctx.attempt, StatusCode::from_u16(*status)) {
+        if let Ok(status) = StatusCode::from_u16(*status) {
             // The client never sees this answer, the endpoint's record does.
-            attempt.answered(status);
+            outcome::answered(ctx, status, checker);
         }
         return matches!(status, 500 | 502 | 503 | 504);
     }

@@ -5,13 +5,14 @@ use std::{sync::Arc, time::Instant};
 
 use catalog_api::Revision;
 use http::StatusCode;
+use pingora_error::{Error, ErrorType};
 use service_kit::http::RequestId;
 
 use super::{Origin, ToService, caching::Caching, drain::Exchange};
 use crate::{
     error::GatewayError,
     route::Route,
-    upstream::{Affinity, Dial, InFlight, Pool, Tried},
+    upstream::{Affinity, Dial, InFlight, NoEndpoint, Passage, Place, Pool, Tried},
 };
 
 /// State of one request, from its header to its log event.
@@ -26,6 +27,10 @@ pub struct Context {
     pub route: Option<Arc<Route>>,
     /// The pool behind it.
     pub pool: Option<Arc<Pool>>,
+    /// Its place among the requests that are with the service, where those have a limit.
+    pub place: Option<Place>,
+    /// That the circuit breaker let it pass, until its outcome is known.
+    pub passage: Option<Passage>,
     /// What ties the request to an endpoint of the pool.
     pub affinity: Affinity,
     /// Path and query for the service, when they differ from the client's.
@@ -101,6 +106,8 @@ impl Context {
             request_id: None,
             route: None,
             pool: None,
+            place: None,
+            passage: None,
             affinity: Affinity::default(),
             upstream_target: None,
             cache: None,
@@ -134,5 +141,22 @@ impl Context {
         self.affinity = affinity;
         self.upgrade = upgrade;
         self.pool = Some(pool);
+    }
+
+    /// Keeps the reason for the answer and gives Pingora an error to stop with.
+    pub(super) fn fail(&mut self, failure: GatewayError) -> Box<Error> {
+        let text = failure.to_string();
+        // An earlier attempt's failure says more than that nobody is left to try.
+        let left_over = matches!(
+            failure,
+            GatewayError::NoEndpoint {
+                why: NoEndpoint::AllTried,
+                ..
+            }
+        );
+        if !left_over || self.failure.is_none() {
+            self.failure = Some(failure);
+        }
+        Error::explain(ErrorType::InternalError, text)
     }
 }

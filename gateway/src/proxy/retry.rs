@@ -13,10 +13,10 @@ use pingora_core::upstreams::peer::HttpPeer;
 use pingora_error::{Error, ErrorSource};
 use pingora_proxy::Session;
 
-use super::{Context, context::Attempt, tunnel};
+use super::{Context, context::Attempt, outcome, tunnel};
 use crate::{
     error::GatewayError,
-    upstream::{Dial, HealthChecker, NoEndpoint, Pool, Tried},
+    upstream::{Dial, HealthChecker, NoEndpoint, Pool, Tried, is_refusal},
 };
 
 /// Idle time after which a connection that Pingora keeps, which is one of HTTP/2, is closed.
@@ -94,7 +94,7 @@ fn peer(pool: &Pool, address: std::net::SocketAddr, left: Option<Duration>) -> H
     // A tunnel has no total time and may be silent; its ends are watched by the client's idle timeout.
     if left.is_some() {
         options.read_timeout = Some(within(timeouts.read.get()));
-        options.write_timeout = options.read_timeout;
+        options.write_timeout = Some(within(timeouts.write.get()));
     }
     peer
 }
@@ -105,10 +105,18 @@ pub(super) fn after_connect_failure(
     error: &Error,
     checker: &HealthChecker,
 ) -> bool {
+    if let Some(attempt) = &ctx.attempt {
+        let endpoint = attempt.in_flight.endpoint();
+        endpoint.set_refuses(is_refusal(error));
+    }
     blame(ctx, error, checker);
     ctx.failed_on_reused = false;
     ctx.failure = Some(GatewayError::from_pingora(error));
-    may_try_again(ctx)
+    let again = may_try_again(ctx);
+    if !again {
+        outcome::gave_up(ctx);
+    }
+    again
 }
 
 /// The exchange broke off.
@@ -143,13 +151,17 @@ pub(super) fn after_exchange_failure(
     let replayable =
         session.req_header().method.is_idempotent() && !session.as_ref().retry_buffer_truncated();
     let untouched = session.response_written().is_none();
-    replayable && untouched && !ctx.upgrade && may_try_again(ctx)
+    let again = replayable && untouched && !ctx.upgrade && may_try_again(ctx);
+    if !again {
+        outcome::gave_up(ctx);
+    }
+    again
 }
 
 /// Counts the failure against the endpoint.
 fn blame(ctx: &mut Context, error: &Error, checker: &HealthChecker) {
+    outcome::failed(ctx, checker);
     if let Some(attempt) = ctx.attempt.take() {
-        attempt.failed();
         let endpoint = attempt.in_flight.endpoint();
         ctx.tried.add(endpoint.address());
         if let Some(transition) = endpoint.suspect() {

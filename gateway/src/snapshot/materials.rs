@@ -60,10 +60,10 @@ impl Materials {
                 }
             })
             .collect();
-        let carried = carried.cloned().unwrap_or_else(|| Carried {
-            metrics: self.metrics.service(&service.name),
-            budget: Arc::default(),
-        });
+        let carried = carried
+            .cloned()
+            .unwrap_or_else(|| Carried::new(self.metrics.service(&service.name)))
+            .under(&service.name, &service.policy);
         Pool::new(
             service.name.clone(),
             service.id,

@@ -88,6 +88,7 @@ impl HealthChecker {
             Ok(Err(error)) => Some(error.etype().as_str()),
             Err(_) => Some("no answer in time"),
         };
+        endpoint.set_refuses(matches!(&outcome, Ok(Err(error)) if is_refusal(error)));
         if let Some(transition) = endpoint.observe(reason.is_none()) {
             self.report(&endpoint, transition, reason.unwrap_or("passed"));
         }
@@ -112,6 +113,15 @@ impl HealthChecker {
                 tracing::info!(%service, endpoint = %address, "endpoint is in rotation");
             }
         }
+    }
+
+    /// Logs and counts that an endpoint gets no requests for a while.
+    pub fn report_ejection(&self, endpoint: &Endpoint, length: Duration) {
+        let EndpointKey {
+            service, address, ..
+        } = endpoint.key();
+        self.metrics.ejected(service);
+        tracing::warn!(%service, endpoint = %address, seconds = length.as_secs_f64(), "endpoint ejected: requests fail on it");
     }
 
     fn probe(&self, key: &EndpointKey, check: &HealthCheck) -> Arc<SharedCheck> {
@@ -140,6 +150,14 @@ impl HealthChecker {
         probes.insert(id, Arc::downgrade(&probe));
         probe
     }
+}
+
+/// Whether an attempt to connect met nobody who listens.
+pub(crate) fn is_refusal(error: &pingora_error::Error) -> bool {
+    matches!(
+        error.etype(),
+        pingora_error::ErrorType::ConnectRefused | pingora_error::ErrorType::ConnectNoRoute
+    )
 }
 
 fn http_probe(host: &str, path: &str, timeout: Duration) -> HttpHealthCheck {

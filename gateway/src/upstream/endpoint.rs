@@ -4,7 +4,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -15,6 +15,7 @@ use tokio::{sync::Notify, task::AbortHandle};
 
 use super::{
     Alias,
+    ejection::Ejection,
     idle::IdleConnections,
     latency::Latency,
     slow_start::{Entry, SlowStart},
@@ -51,6 +52,9 @@ pub struct Endpoint {
     judgement: AtomicU32,
     in_flight: AtomicU32,
     latency: Latency,
+    ejection: Ejection,
+    /// Nobody listened at the last attempt to connect.
+    refuses: AtomicBool,
     entry: Entry,
     idle: Arc<IdleConnections>,
     suspicion: Arc<Notify>,
@@ -97,6 +101,8 @@ impl Endpoint {
             judgement: AtomicU32::new(Health::Unknown as u32),
             in_flight: AtomicU32::new(0),
             latency: Latency::new(now),
+            ejection: Ejection::new(now),
+            refuses: AtomicBool::new(false),
             entry: Entry::new(now),
             idle: Arc::default(),
             suspicion: Arc::default(),
@@ -134,6 +140,42 @@ impl Endpoint {
     /// Current health.
     pub fn health(&self) -> Health {
         Health::of(self.judgement.load(Ordering::Relaxed))
+    }
+
+    /// Whether it may get requests as far as is known: it is healthy and not ejected.
+    pub fn is_usable(&self) -> bool {
+        self.health() == Health::Healthy && !self.is_ejected()
+    }
+
+    /// Whether it gets no requests for a while because some failed on it.
+    pub fn is_ejected(&self) -> bool {
+        self.ejection.is_on()
+    }
+
+    /// Whether nobody listened there at the last attempt to connect.
+    pub fn refuses(&self) -> bool {
+        self.refuses.load(Ordering::Relaxed)
+    }
+
+    /// Takes in whether somebody listens there.
+    pub fn set_refuses(&self, refuses: bool) {
+        self.refuses.store(refuses, Ordering::Relaxed);
+    }
+
+    /// Takes in how a request ended. Answers how many have failed in a row.
+    pub(super) fn judged(&self, success: bool) -> u32 {
+        if success {
+            self.ejection.succeeded();
+            return 0;
+        }
+        self.ejection.failed()
+    }
+
+    /// Gives it no requests for a while; answers for how long. Its slow start begins afterwards. Callers take turns.
+    pub(super) fn eject(&self, policy: &catalog_api::Ejection, now: Instant) -> Duration {
+        let length = self.ejection.begin(policy, now);
+        self.enter_rotation(now + length);
+        length
     }
 
     /// Requests that are with it now.

@@ -270,6 +270,28 @@ pub(super) mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
+        #[test]
+        fn idle_endpoints_share_by_any_weights(weights in prop::collection::vec(1usize..=20, 2..6), by_chance in any::<bool>()) {
+            const DRAWS: f64 = 8_000.0;
+            let endpoints = endpoints(&weights);
+            let kind = if by_chance { BalanceKind::Random } else { BalanceKind::LeastRequest };
+            let balancer = Balancer::new(&kind, &endpoints);
+            let mut counts = vec![0f64; weights.len()];
+            for _ in 0..DRAWS as usize {
+                let picked = balancer.first(Start::default(), None, |_| true).unwrap();
+                counts[usize::from(picked.address().port()) - 1] += 1.0;
+            }
+            let whole = weights.iter().sum::<usize>() as f64;
+            for (count, weight) in counts.iter().zip(&weights) {
+                let share = *weight as f64 / whole;
+                // Six standard deviations of a binomial distribution.
+                let width = 6.0 * (DRAWS * share * (1.0 - share)).sqrt();
+                prop_assert!((count - DRAWS * share).abs() <= width, "{counts:?} for {weights:?}");
+            }
+        }
+
         #[test]
         fn whoever_is_usable_is_found(weights in prop::collection::vec(1usize..=1000, 1..30), usable in any::<prop::sample::Index>(), kind in 0usize..4) {
             let endpoints = endpoints(&weights);

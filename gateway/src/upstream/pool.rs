@@ -1,13 +1,19 @@
 //! The endpoints of one service under one policy, as one snapshot has them.
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Instant};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use catalog_api::{BalanceKind, InstanceId, Policy, ServiceId, ServiceName, Status};
 use http::HeaderValue;
+use service_kit::retry_budget::RetryBudget;
 
 use super::{
-    Affinity, Balancer, Client, Endpoint, Health, InFlight, RetryBudget, Start, Turn,
-    affinity::Homes, slow_start::SlowStart,
+    Affinity, Balancer, Because, Breaker, Carried, Choice, Client, Concurrency, Endpoint, Health,
+    InFlight, Standing, Start, Turn, affinity::Homes, panic::Panic, slow_start::SlowStart,
 };
 use crate::metrics::ServiceMetrics;
 
@@ -23,16 +29,9 @@ pub struct Pool {
     balancer: Balancer,
     /// Only when the policy asks for sticky sessions.
     homes: Option<Homes>,
+    /// Only when there may ever be a panic.
+    panic: Option<Panic>,
     carried: Carried,
-}
-
-/// What a service keeps from one pool to the next.
-#[derive(Clone, Debug)]
-pub struct Carried {
-    /// Counters of the service, resolved once.
-    pub metrics: Arc<ServiceMetrics>,
-    /// What its retries have left.
-    pub budget: Arc<RetryBudget>,
 }
 
 /// An instance of the catalog with the endpoint that carries its state.
@@ -51,41 +50,6 @@ pub struct Member {
 /// Addresses that this request has already failed on.
 #[derive(Debug, Default)]
 pub struct Tried(Vec<SocketAddr>);
-
-/// The endpoint that a request goes to.
-#[derive(Clone, Debug)]
-pub struct Choice {
-    /// Which one.
-    pub endpoint: Arc<Endpoint>,
-    /// What decided.
-    pub because: Because,
-}
-
-/// What decides between endpoints, in the order in which it is asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Because {
-    /// An earlier answer has put the client there.
-    StickyCookie,
-    /// The way of balancing, among the healthy ones.
-    Balance,
-    /// The same, among those that were never probed: no one is healthy.
-    NotYetProbed,
-}
-
-/// How an instance stands when an endpoint is chosen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// It gets requests.
-    InRotation,
-    /// It was never probed, and gets requests because no one is healthy.
-    LastResort,
-    /// The catalog takes it out of traffic.
-    OutOfTraffic,
-    /// It fails its checks.
-    Unhealthy,
-    /// It was never probed, and others are healthy.
-    NotYetProbed,
-}
 
 /// The service has nobody to send a request to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,6 +88,10 @@ impl Pool {
             balancer: Balancer::new(&policy.balance.kind, &eligible),
             homes: (policy.balance.sticky.as_ref())
                 .map(|sticky| Homes::new(sticky, eligible.iter().map(|(endpoint, _)| endpoint))),
+            panic: Panic::new(
+                eligible.iter().map(|(endpoint, _)| Arc::clone(endpoint)),
+                policy.panic_percent.get(),
+            ),
             service,
             id,
             policy,
@@ -173,6 +141,16 @@ impl Pool {
         &self.carried.budget
     }
 
+    /// Requests that are with it, where that has a limit.
+    pub fn concurrency(&self) -> &Arc<Concurrency> {
+        &self.carried.concurrency
+    }
+
+    /// Whether it is asked at all; none without a policy.
+    pub fn breaker(&self) -> Option<&Arc<Breaker>> {
+        self.carried.breaker.as_ref()
+    }
+
     /// What ties a request to one of the endpoints.
     pub fn affinity(&self, client: &Client<'_>) -> Affinity {
         Affinity {
@@ -208,8 +186,8 @@ impl Pool {
 
     /// Chooses an endpoint and counts the request on it. Where the client stays comes first, as long as it is healthy.
     ///
-    /// Healthy ones first. When there is none, one that was never probed is better than an error: its first check is under way
-    /// and a failed connection is retried.
+    /// Healthy ones first, in panic all that may be alive, but not for another attempt. When there is none, one that was never probed
+    /// is better than an error: its first check is under way and a failed connection is retried. So is one that is only ejected.
     ///
     /// # Errors
     /// [`NoEndpoint`] says why there is nobody.
@@ -228,27 +206,58 @@ impl Pool {
     }
 
     fn choose(&self, affinity: &Affinity, tried: &Tried, turn: Turn) -> Result<Choice, NoEndpoint> {
-        let untried = |health: Health| {
-            move |endpoint: &Endpoint| {
-                endpoint.health() == health && !tried.contains(endpoint.address())
-            }
+        let untried = |endpoint: &Endpoint| !tried.contains(endpoint.address());
+        let panics = tried.count() == 0 && self.panics();
+        let usable = |endpoint: &Endpoint| {
+            let may = endpoint.is_usable() || panics && Panic::takes(endpoint);
+            may && untried(endpoint)
         };
         let by = |because: Because| move |endpoint| Choice { endpoint, because };
         if let Some(home) = &affinity.home
-            && untried(Health::Healthy)(home)
+            && usable(home)
         {
             return Ok(by(Because::StickyCookie)(Arc::clone(home)));
         }
         let start = self.balancer.start(turn);
-        let first = |health| {
-            let balancer = &self.balancer;
-            balancer.first(start, affinity.hash, untried(health))
+        let of_health = |health| {
+            let wanted = |endpoint: &Endpoint| endpoint.health() == health && untried(endpoint);
+            self.balancer.first(start, affinity.hash, wanted)
         };
-        self.warm(start, untried(Health::Healthy))
-            .or_else(|| first(Health::Healthy))
-            .map(by(Because::Balance))
-            .or_else(|| first(Health::Unknown).map(by(Because::NotYetProbed)))
+        let balanced = if panics {
+            Because::Panic
+        } else {
+            Because::Balance
+        };
+        self.warm(start, usable)
+            .or_else(|| self.balancer.first(start, affinity.hash, usable))
+            .map(by(balanced))
+            .or_else(|| of_health(Health::Unknown).map(by(Because::NotYetProbed)))
+            .or_else(|| of_health(Health::Healthy).map(by(Because::Ejected)))
             .ok_or_else(|| self.why_nobody())
+    }
+
+    /// Whether too few endpoints are healthy.
+    fn panics(&self) -> bool {
+        self.panic.as_ref().is_some_and(Panic::is_on)
+    }
+
+    /// Takes in how a request ended on an endpoint. Answers for how long it is ejected when that was one failure too many.
+    pub fn judge(&self, endpoint: &Endpoint, success: bool) -> Option<Duration> {
+        let policy = self.policy.ejection.as_ref()?;
+        if endpoint.judged(success) < policy.failures.into() {
+            return None;
+        }
+        // When somebody else is just ejecting one, the next failure will do.
+        let _alone = self.carried.ejecting.try_lock()?;
+        if endpoint.is_ejected() {
+            return None;
+        }
+        let members = || self.members.iter().filter(|member| self.may_pick(member));
+        let is_out = |member: &&Member| member.endpoint.is_ejected();
+        let (all, out) = (members().count(), members().filter(is_out).count());
+        let most = (all * usize::from(policy.percent_max) / 100).max(1);
+        // The last one stays: a service that fails is better left alone by a breaker, which says so to clients.
+        (out < most.min(all.saturating_sub(1))).then(|| endpoint.eject(policy, Instant::now()))
     }
 
     /// With a slow start, the first candidate that takes the request; when all of them decline, the start is over for this one.
@@ -269,7 +278,13 @@ impl Pool {
             |member: &Member| member.is_eligible() && member.endpoint.health() == Health::Healthy;
         match (member.is_eligible(), member.endpoint.health()) {
             (false, _) => Standing::OutOfTraffic,
-            (true, Health::Healthy) => Standing::InRotation,
+            (true, Health::Healthy) if !member.endpoint.is_ejected() => Standing::InRotation,
+            (true, Health::Healthy | Health::Unhealthy)
+                if self.panics() && Panic::takes(&member.endpoint) =>
+            {
+                Standing::Panic
+            }
+            (true, Health::Healthy) => Standing::Ejected,
             (true, Health::Unhealthy) => Standing::Unhealthy,
             (true, Health::Unknown) if self.members.iter().any(is_healthy) => {
                 Standing::NotYetProbed
@@ -290,39 +305,6 @@ impl Pool {
             NoEndpoint::AllUnhealthy
         } else {
             NoEndpoint::AllTried
-        }
-    }
-}
-
-// === impl Standing ===
-
-impl Standing {
-    /// Whether requests may go there.
-    pub fn gets_requests(self) -> bool {
-        matches!(self, Self::InRotation | Self::LastResort)
-    }
-
-    /// For operators.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::InRotation => "in rotation",
-            Self::LastResort => "not probed yet, but no one is healthy",
-            Self::OutOfTraffic => "the catalog takes it out of traffic",
-            Self::Unhealthy => "it fails its health checks",
-            Self::NotYetProbed => "not probed yet, and others are healthy",
-        }
-    }
-}
-
-// === impl Because ===
-
-impl Because {
-    /// For operators.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::StickyCookie => "sticky_cookie",
-            Self::Balance => "balance",
-            Self::NotYetProbed => "not_yet_probed",
         }
     }
 }

@@ -40,6 +40,8 @@ pub(super) struct ServiceSocket {
     /// Read already, not asked for yet.
     ahead: Bytes,
     hold: Hold,
+    /// The last write waits for the endpoint, or was given up while it did.
+    is_stuck: bool,
     is_over: bool,
     idle: Arc<IdleConnections>,
 }
@@ -69,6 +71,7 @@ impl ServiceSocket {
             io: Some(Gather::new(connection)),
             ahead: Bytes::new(),
             hold: if has_content { Hold::Next } else { Hold::Not },
+            is_stuck: false,
             is_over: false,
             idle,
         }
@@ -125,6 +128,11 @@ impl AsyncRead for ServiceSocket {
             return Poll::Ready(this.is_over.then_some(()).ok_or_else(left_over));
         }
         this.is_over = false;
+        if this.is_stuck {
+            // Pingora writes and reads in turn: this write took too long. It would wait for an answer all the same, up to the read
+            // timeout, and then tell of the write.
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
         if this.ahead.is_empty() {
             ready!(this.poll_release(cx))?;
             if out.remaining() >= READ_BYTES {
@@ -156,7 +164,9 @@ impl AsyncWrite for ServiceSocket {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         self.is_over = false;
-        self.io()?.poll_write(cx, bytes)
+        let written = self.io()?.poll_write(cx, bytes);
+        self.is_stuck = written.is_pending();
+        written
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -169,6 +179,7 @@ impl AsyncWrite for ServiceSocket {
             Ok(io) => io.poll_flush(cx),
             Err(error) => Poll::Ready(Err(error)),
         };
+        self.is_stuck = flushed.is_pending();
         if flushed.is_ready() {
             self.hold = Hold::Not;
         }

@@ -28,6 +28,7 @@ mod http2;
 mod limits;
 mod metrics;
 mod options;
+mod policies;
 mod program;
 mod protocol;
 mod retry;

@@ -32,8 +32,9 @@ pub use label::{Description, Metadata, Tags, Version, Zone};
 pub use name::{InstanceId, ServiceName, ServiceRef};
 pub use number::{MinInstances, Revision, ServiceId, Weight};
 pub use policy::{
-    Balance, BalanceKind, Cache, CallAccess, CookieName, FieldName, HashBy, HealthCheck, Policy,
-    Probe, Protocol, Retry, Sticky, Timeouts,
+    Balance, BalanceKind, Breaker, Cache, CallAccess, CookieName, Ejection, FieldName, HashBy,
+    HealthCheck, Limits, PanicPercent, Policy, Probe, Protocol, Rate, RateBy, Retry, Sticky,
+    Timeouts,
 };
 pub use route::{
     AbsolutePath, HeaderMatch, HostPattern, Method, PathChange, PathMatch, PathPrefix, Redirect,

@@ -1,21 +1,31 @@
 //! How the gateway, and the catalog where it passes calls on, treats a service. Every field has a default that is safe for a service nobody described.
 
 mod balance;
+mod breaker;
 mod cache;
 mod call;
+mod ejection;
 mod health;
+mod limits;
+mod panic;
 mod protocol;
 mod range;
+mod rate;
 mod retry;
 mod timeouts;
 
 use serde::{Deserialize, Serialize};
 
 pub use balance::{Balance, BalanceKind, CookieName, FieldName, HashBy, Sticky};
+pub use breaker::Breaker;
 pub use cache::Cache;
 pub use call::CallAccess;
+pub use ejection::Ejection;
 pub use health::{HEALTH_PATH_BYTES_MAX, HealthCheck, Probe};
+pub use limits::{BODY_BYTES_DEFAULT, BODY_BYTES_MAX, CONCURRENCY_MAX, Limits};
+pub use panic::PanicPercent;
 pub use protocol::Protocol;
+pub use rate::{Rate, RateBy};
 pub use retry::Retry;
 pub use timeouts::Timeouts;
 
@@ -41,4 +51,16 @@ pub struct Policy {
     /// What the gateway may keep of its answers. Left out when nothing is, as above.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache: Option<Cache>,
+    /// How much its clients may take. Left out when nothing was said, as the rest is.
+    #[serde(skip_serializing_if = "Limits::is_default")]
+    pub limits: Limits,
+    /// When the whole service is left alone for a while.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub breaker: Option<Breaker>,
+    /// When one endpoint is left alone for a while.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ejection: Option<Ejection>,
+    /// Share of healthy endpoints below which the unhealthy ones get requests, too.
+    #[serde(skip_serializing_if = "PanicPercent::is_default")]
+    pub panic_percent: PanicPercent,
 }

@@ -1,7 +1,8 @@
 //! What may be said on the wire, what is refused, and that everything accepted survives a round trip.
 use catalog_api::{
-    Address, Balance, Cache, HealthCheck, HostPattern, InstanceSpec, PathPrefix, Policy, Probe,
-    RouteSpec, Service, ServiceName, ServiceRef, ServiceSpec, Span, Timeouts, Weight,
+    Address, Balance, Breaker, Cache, Ejection, HealthCheck, HostPattern, InstanceSpec, Limits,
+    PathPrefix, Policy, Probe, RouteSpec, Service, ServiceName, ServiceRef, ServiceSpec, Span,
+    Timeouts, Weight,
 };
 use proptest::prelude::*;
 use serde_json::json;
@@ -72,6 +73,125 @@ fn a_route_is_written_back_as_it_came() {
     let short: RouteSpec =
         serde_json::from_value(json!({"redirect": {"to": "HTTPS://a"}})).unwrap_or_default();
     assert_eq!(short, RouteSpec::default(), "a scheme is in lower case");
+}
+
+#[test]
+fn what_protects_a_service_is_only_written_when_it_was_said() {
+    let policy: Policy = serde_json::from_value(json!({})).unwrap();
+    let written = serde_json::to_value(&policy).unwrap();
+    for field in ["limits", "breaker", "ejection", "panic_percent"] {
+        assert_eq!(
+            written.get(field),
+            None,
+            "an older gateway would refuse {field}"
+        );
+    }
+    assert_eq!(written["timeouts"].get("write"), None);
+    let policy: Policy =
+        serde_json::from_value(json!({"limits": {}, "breaker": {}, "ejection": {}})).unwrap();
+    assert_eq!(policy.limits, Limits::default());
+    assert_eq!(policy.breaker, Some(Breaker::default()));
+    assert_eq!(policy.ejection, Some(Ejection::default()));
+    let whole = json!({
+        "limits": {
+            "concurrency": 100, "body_bytes": 1000,
+            "rate": {"requests": 10, "per": "1m", "burst": 20, "by": {"header": "x-api-key"}},
+        },
+        "breaker": {"error_percent": 30, "window": "1m", "requests_min": 7, "open": "2s", "probes": 1},
+        "ejection": {"failures": 3, "time": "10s", "time_max": "1m", "percent_max": 100},
+        "panic_percent": 0,
+    });
+    let policy: Policy = serde_json::from_value(whole.clone()).unwrap();
+    let written = serde_json::to_value(&policy).unwrap();
+    for (field, value) in whole.as_object().unwrap() {
+        assert_eq!(&written[field], value);
+    }
+    assert_eq!(serde_json::from_value::<Policy>(written).unwrap(), policy);
+    for by in [json!("route"), json!({"header": "x-a"})] {
+        let rate = json!({"requests": 1, "per": "1s", "by": by});
+        let policy: Policy = serde_json::from_value(json!({"limits": {"rate": rate}})).unwrap();
+        let written = serde_json::to_value(&policy).unwrap();
+        assert_eq!(written["limits"]["rate"], rate);
+    }
+}
+
+#[test]
+fn impossible_policies_and_those_left_for_later_are_refused_by_name() {
+    for (policy, expected) in [
+        (
+            json!({"limits": {"concurrency": 0}}),
+            "limits.concurrency must be 1 to 1000000",
+        ),
+        (
+            json!({"limits": {"body_bytes": 0}}),
+            "limits.body_bytes must be 1 to",
+        ),
+        (
+            json!({"limits": {"rate": {"requests": 0, "per": "1s"}}}),
+            "limits.rate.requests",
+        ),
+        (
+            json!({"limits": {"rate": {"requests": 1}}}),
+            "missing field `per`",
+        ),
+        (
+            json!({"limits": {"rate": {"requests": 1, "per": "10ms"}}}),
+            "limits.rate.per",
+        ),
+        (
+            json!({"limits": {"rate": {"requests": 100_001, "per": "1s"}}}),
+            "at most 100000 a second",
+        ),
+        (
+            json!({"limits": {"rate": {"requests": 1, "per": "1h", "burst": 25}}}),
+            "within 24h",
+        ),
+        (
+            json!({"limits": {"rate": {"requests": 1, "per": "1s", "burst": 0}}}),
+            "limits.rate.burst",
+        ),
+        (
+            json!({"limits": {"rate": {"requests": 1, "per": "1s", "by": "ip"}}}),
+            "client_address",
+        ),
+        (
+            json!({"breaker": {"error_percent": 0}}),
+            "breaker.error_percent",
+        ),
+        (json!({"breaker": {"window": "10ms"}}), "breaker.window"),
+        (
+            json!({"breaker": {"requests_min": 0}}),
+            "breaker.requests_min",
+        ),
+        (json!({"breaker": {"open": "1ms"}}), "breaker.open"),
+        (json!({"breaker": {"probes": 0}}), "breaker.probes"),
+        (json!({"ejection": {"failures": 0}}), "ejection.failures"),
+        (
+            json!({"ejection": {"time": "1m", "time_max": "1s"}}),
+            "ejection.time_max",
+        ),
+        (
+            json!({"ejection": {"percent_max": 0}}),
+            "ejection.percent_max",
+        ),
+        (
+            json!({"panic_percent": 101}),
+            "panic_percent must be 0 to 100",
+        ),
+        (json!({"timeouts": {"write": "2m"}}), "timeouts.write"),
+        (json!({"jwt": {}}), "unknown field `jwt`"),
+        (json!({"api_keys": []}), "unknown field `api_keys`"),
+        (json!({"canary": {}}), "unknown field `canary`"),
+        (json!({"mirror": "x"}), "unknown field `mirror`"),
+        (
+            json!({"proxy_protocol": true}),
+            "unknown field `proxy_protocol`",
+        ),
+    ] {
+        let error = serde_json::from_value::<Policy>(policy.clone()).unwrap_err();
+        let error = error.to_string();
+        assert!(error.contains(expected), "{policy}: {error}");
+    }
 }
 
 #[test]

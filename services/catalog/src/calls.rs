@@ -9,7 +9,6 @@
 mod answer;
 mod attempt;
 mod balance;
-mod budget;
 mod client;
 mod exchange;
 mod headers;
@@ -30,12 +29,13 @@ use hyper::body::Incoming;
 use parking_lot::Mutex;
 use service_kit::{
     http::{RequestId, Response},
+    retry_budget::{Allowance, RetryBudget},
     secret::Secret,
 };
 use tokio::time::Instant;
 
 pub(crate) use self::{attempt::AttemptError, exchange::Passed, path::target, ticket::Ticket};
-use self::{budget::RetryBudget, client::Clients, exchange::Exchange, replay::Replay};
+use self::{client::Clients, exchange::Exchange, replay::Replay};
 use crate::{
     history::{Ended, History},
     metrics::CatalogMetrics,
@@ -44,6 +44,13 @@ use crate::{
 
 /// How often one request may come through a catalog; more is a circle.
 const HOPS_MAX: usize = 4;
+
+/// Retries of a service besides its share of calls.
+const RETRIES: Allowance = Allowance {
+    reserve: 20,
+    trickle: 2,
+    saved_max: 1_000,
+};
 
 /// Passes calls on.
 pub(crate) struct Calls {
@@ -57,7 +64,6 @@ pub(crate) struct Calls {
 }
 
 /// What is remembered of a service from call to call.
-#[derive(Default)]
 struct Line {
     turn: AtomicU64,
     budget: RetryBudget,
@@ -84,6 +90,17 @@ pub(crate) enum CallError {
     /// The last instance that was tried failed.
     #[error(transparent)]
     Failed(#[from] AttemptError),
+}
+
+// === impl Line ===
+
+impl Default for Line {
+    fn default() -> Self {
+        Self {
+            turn: AtomicU64::new(0),
+            budget: RetryBudget::new(RETRIES),
+        }
+    }
 }
 
 // === impl Calls ===

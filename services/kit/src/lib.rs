@@ -1,5 +1,5 @@
 //! What every process of the platform needs, and nothing of its domain: configuration, telemetry, HTTP serving with
-//! limits and drain, problem responses, metrics, readiness, shutdown, back-off and durable files.
+//! limits and drain, problem responses, metrics, readiness, shutdown, back-off, retry budgets and durable files.
 //!
 //! The crate must not know what a service, an instance or a route of the gateway is. Each module is named by its one
 //! concept; a program composes them in its `main` through [`program::main`]:
@@ -55,6 +55,7 @@ pub mod notify;
 pub mod problem;
 pub mod program;
 pub mod readiness;
+pub mod retry_budget;
 pub mod secret;
 pub mod settings;
 pub mod shutdown;

@@ -1,20 +1,25 @@
 //! Fields that are a number or a duration within a range.
 
+use std::fmt::Display;
+
 use crate::{Invalid, Span};
 
 /// `number`, or the default when it is left out.
-pub(super) fn within(
+pub(super) fn within<T>(
     what: &'static str,
     number: Option<u64>,
-    default: u8,
-    least: u8,
-    most: u8,
-) -> Result<u8, Invalid> {
+    default: T,
+    least: T,
+    most: T,
+) -> Result<T, Invalid>
+where
+    T: TryFrom<u64> + PartialOrd + Display,
+{
     let Some(number) = number else {
         return Ok(default);
     };
-    match u8::try_from(number) {
-        Ok(number) if (least..=most).contains(&number) => Ok(number),
+    match T::try_from(number) {
+        Ok(number) if (&least..=&most).contains(&&number) => Ok(number),
         _ => Err(Invalid::new(
             what,
             format_args!("must be {least} to {most}, not {number}"),

@@ -12,6 +12,8 @@ pub struct Timeouts {
     pub connect: Span,
     /// Longest silence of an endpoint while its answer is awaited or read.
     pub read: Span,
+    /// Longest wait for an endpoint to take more of the request.
+    pub write: Span,
     /// The whole exchange with all its attempts. Not applied to upgraded connections.
     pub total: Span,
 }
@@ -24,6 +26,8 @@ struct RawTimeouts {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     read: Option<Span>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    write: Option<Span>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     total: Option<Span>,
 }
 
@@ -34,6 +38,7 @@ impl Default for Timeouts {
         Self {
             connect: Span::from_millis(1_000),
             read: Span::from_millis(30_000),
+            write: Span::from_millis(30_000),
             total: Span::from_millis(60_000),
         }
     }
@@ -47,12 +52,14 @@ impl TryFrom<RawTimeouts> for Timeouts {
         let timeouts = Self {
             connect: raw.connect.unwrap_or(default.connect),
             read: raw.read.unwrap_or(default.read),
+            write: raw.write.unwrap_or(default.write),
             total: raw.total.unwrap_or(default.total),
         };
         // A part longer than the whole could never run out: it would be a setting without effect.
         for (what, given) in [
             ("timeouts.connect", raw.connect),
             ("timeouts.read", raw.read),
+            ("timeouts.write", raw.write),
         ] {
             if let Some(part) = given
                 && part > timeouts.total
@@ -77,6 +84,8 @@ impl From<Timeouts> for RawTimeouts {
         Self {
             connect: part(timeouts.connect),
             read: part(timeouts.read),
+            // Left out when it is the default: older gateways do not know it.
+            write: part(timeouts.write).filter(|write| *write != Timeouts::default().write),
             total: Some(timeouts.total),
         }
     }

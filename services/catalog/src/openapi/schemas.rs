@@ -216,6 +216,7 @@ fn policy() -> Value {
         "timeouts": part(json!({
             "connect": text("Opening a connection"),
             "read": text("Longest silence while an answer is awaited or read"),
+            "write": text("Longest wait for an instance to take more of the request; 30s is not written out"),
             "total": text("The whole exchange with all its attempts"),
         })),
         "retry": part(json!({
@@ -236,6 +237,30 @@ fn policy() -> Value {
             "stale_if_error": text("How long after that it may be given in place of an error"),
             "max_object_bytes": count("Longest body that is kept"),
         })),
+        "limits": part(json!({
+            "body_bytes": count("Longest content of a request; 64 MiB when left out"),
+            "concurrency": count("Most requests at once; left out = no limit"),
+            "rate": part(json!({
+                "requests": count("How many requests of one client come back in each time"),
+                "per": text("That time"),
+                "burst": count("How many a client that was quiet has at once; as many as requests when left out"),
+                "by": { "description": "What tells clients apart: \"client_address\" (left out), {\"header\": name} or \"route\"" },
+            })),
+        })),
+        "breaker": part(json!({
+            "error_percent": count("Share of failed requests from which the service is left alone"),
+            "window": text("Over which time"),
+            "requests_min": count("Fewest requests for a verdict"),
+            "open": text("How long it is left alone"),
+            "probes": count("How many requests have to succeed afterwards"),
+        })),
+        "ejection": part(json!({
+            "failures": count("Failures in a row after which an instance is left alone"),
+            "time": text("For how long the first time"),
+            "time_max": text("For how long at most"),
+            "percent_max": count("Largest share of instances that is left alone at once"),
+        })),
+        "panic_percent": count("Share of healthy instances below which the unhealthy ones get requests, too; 50 is not written out"),
     }))
 }
 

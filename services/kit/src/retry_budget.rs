@@ -8,30 +8,47 @@ use std::{
     time::Instant,
 };
 
-/// Tokens a new service starts with, and the least a bucket may refill to from the trickle alone.
-const RESERVE_TOKENS: i64 = 100;
-/// Most tokens a busy service may save up.
-const TOKENS_MAX: i64 = 2_000;
-/// Tokens that time alone brings, per second.
-const TRICKLE_PER_SECOND: u64 = 10;
-/// Parts of a token, so that one percent is a whole number.
-const PARTS: i64 = 100;
+/// How generous a budget is, in retries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allowance {
+    /// What it starts with, and the most to which time alone refills it.
+    pub reserve: u32,
+    /// What time alone brings, per second.
+    pub trickle: u32,
+    /// Most that a busy service may save up.
+    pub saved_max: u32,
+}
 
-/// The retry budget of one service. Outlives changes of its policy.
+/// The retry budget of one service. Outlives changes of its policy. Never blocks.
 #[derive(Debug)]
 pub struct RetryBudget {
+    allowance: Allowance,
     parts: AtomicI64,
     started: Instant,
     /// Trickled tokens already paid in.
     trickled: AtomicU64,
 }
 
+/// Parts of a token, so that one percent is a whole number.
+const PARTS: i64 = 100;
+
 // === impl RetryBudget ===
 
 impl RetryBudget {
-    /// Pays in for one request.
+    /// A budget with its reserve.
+    pub fn new(allowance: Allowance) -> Self {
+        Self {
+            allowance,
+            parts: AtomicI64::new(parts(allowance.reserve)),
+            started: Instant::now(),
+            trickled: AtomicU64::new(0),
+        }
+    }
+
+    /// Pays in for one request: `percent` of a retry.
     pub fn deposit(&self, percent: u8) {
-        if percent > 0 && self.parts.load(Ordering::Relaxed) < TOKENS_MAX * PARTS {
+        let most = parts(self.allowance.saved_max);
+        if percent > 0 && self.parts.load(Ordering::Relaxed) < most {
             self.parts.fetch_add(percent.into(), Ordering::Relaxed);
         }
     }
@@ -41,42 +58,38 @@ impl RetryBudget {
         self.trickle();
         let taken = self
             .parts
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |parts| {
-                (parts >= PARTS).then_some(parts - PARTS)
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+                (left >= PARTS).then_some(left - PARTS)
             });
         taken.is_ok()
     }
 
     fn trickle(&self) {
-        let due = self
-            .started
-            .elapsed()
-            .as_secs()
-            .saturating_mul(TRICKLE_PER_SECOND);
+        let seconds = self.started.elapsed().as_secs();
+        let due = seconds.saturating_mul(self.allowance.trickle.into());
         let paid = self.trickled.fetch_max(due, Ordering::Relaxed);
-        let fresh = i64::try_from(due.saturating_sub(paid))
-            .unwrap_or(0)
-            .min(RESERVE_TOKENS)
-            * PARTS;
-        if fresh > 0 && self.parts.load(Ordering::Relaxed) < RESERVE_TOKENS * PARTS {
+        let fresh = u32::try_from(due.saturating_sub(paid)).unwrap_or(u32::MAX);
+        let fresh = parts(fresh.min(self.allowance.reserve));
+        let reserve = parts(self.allowance.reserve);
+        if fresh > 0 && self.parts.load(Ordering::Relaxed) < reserve {
             self.parts.fetch_add(fresh, Ordering::Relaxed);
         }
     }
 }
 
-impl Default for RetryBudget {
-    fn default() -> Self {
-        Self {
-            parts: AtomicI64::new(RESERVE_TOKENS * PARTS),
-            started: Instant::now(),
-            trickled: AtomicU64::new(0),
-        }
-    }
+fn parts(tokens: u32) -> i64 {
+    i64::from(tokens) * PARTS
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const ALLOWANCE: Allowance = Allowance {
+        reserve: 100,
+        trickle: 10,
+        saved_max: 2_000,
+    };
 
     fn drain(budget: &RetryBudget) -> usize {
         std::iter::from_fn(|| budget.withdraw().then_some(()))
@@ -86,7 +99,7 @@ mod tests {
 
     #[test]
     fn retries_stay_within_their_share_of_requests() {
-        let budget = RetryBudget::default();
+        let budget = RetryBudget::new(ALLOWANCE);
         assert!(drain(&budget) >= 100);
         for _ in 0..1_000 {
             budget.deposit(20);
@@ -102,7 +115,7 @@ mod tests {
 
     #[test]
     fn savings_are_bounded() {
-        let budget = RetryBudget::default();
+        let budget = RetryBudget::new(ALLOWANCE);
         for _ in 0..100_000 {
             budget.deposit(100);
         }
