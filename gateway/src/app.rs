@@ -134,11 +134,12 @@ impl Gateway {
             redirect,
             target_bytes_max: config.limits.target_bytes_max,
         });
+        let rates = RateLimiter::start(shutdown.clone());
         let proxy = GatewayProxy {
             admission: Arc::clone(&admission),
             live: Arc::clone(&view.live),
             checker: Arc::clone(&view.checker),
-            rates: RateLimiter::start(shutdown.clone()),
+            rates: Arc::clone(&rates),
             unmatched: view.metrics.route(&UNMATCHED.into()),
             exchanges: exchanges.clone(),
             files: Arc::default(),
@@ -154,6 +155,7 @@ impl Gateway {
             cache,
             explainer: Explainer {
                 admission,
+                rates,
                 limits: config.limits,
                 listeners: of_clients,
             },

@@ -10,7 +10,7 @@ use gateway::{
     Limits,
     admin::explain::{Explainer, Explanation, Listener, Question},
     metrics::GatewayMetrics,
-    proxy::{Admission, Arrival, Decision, Entrances},
+    proxy::{Admission, Arrival, Decision, Entrances, RateLimiter},
     route::{NoRoute, RequestView, Route, RouteTable},
     snapshot::{Change, HostAddresses, Materials, Outside, Snapshot},
     upstream::{Endpoints, Pool, Tried},
@@ -53,6 +53,7 @@ fn admission() -> Arc<Admission> {
 fn explainer(admission: &Arc<Admission>) -> Explainer {
     Explainer {
         admission: Arc::clone(admission),
+        rates: Arc::new(RateLimiter::new()),
         limits: Limits {
             target_bytes_max: admission.target_bytes_max,
             ..Limits::default()

@@ -5,8 +5,8 @@
 //! ```
 //!
 //! The request is put together as a client would send it in HTTP/1.1 and goes through the functions that requests go through; the
-//! explanation only writes down what they say. What is known only by asking (whether an endpoint answers, whether a file is there, how
-//! often a client has asked) is not foretold.
+//! explanation only writes down what they say. What is known only by asking (whether an endpoint answers, whether a file is there) is
+//! not foretold.
 
 mod question;
 
@@ -21,7 +21,7 @@ use super::view::{PoolView, RouteView};
 use crate::{
     downstream::{Limits, check_head},
     error::GatewayError,
-    proxy::{Admission, Arrival, Decision, Refused, ToService, passing},
+    proxy::{Admission, Arrival, Decision, RateLimiter, Refused, ToService, passing},
     route::{Mismatch, RequestView, Route, Witness},
     snapshot::Snapshot,
     upstream::{NoEndpoint, Pool},
@@ -36,6 +36,8 @@ const OTHER_ROUTES_MAX: usize = 1000;
 pub struct Explainer {
     /// What requests are asked first.
     pub admission: Arc<Admission>,
+    /// How often clients have asked.
+    pub rates: Arc<RateLimiter>,
     /// What the head of a request may be.
     pub limits: Limits,
     /// Where requests come in.
@@ -195,7 +197,11 @@ impl Explainer {
         explanation.tell_routes(snapshot, &trail, &header, route);
         explanation.looked_up = trail.looked_up;
         match decision {
-            Ok(Decision::Service(to)) => explanation.follow(snapshot, to, &header),
+            Ok(Decision::Service(to)) => {
+                let rates = &self.rates;
+                let passes = passing::foretell(&to, origin.client, &header.headers, rates);
+                explanation.follow(snapshot, to, &header, passes);
+            }
             Ok(Decision::Metrics(_)) => explanation.outcome = "metrics",
             Ok(Decision::Files(..)) => explanation.outcome = "files",
             Ok(Decision::Redirect(to)) => {
@@ -306,7 +312,13 @@ impl<'a> Explanation<'a> {
         }
     }
 
-    fn follow(&mut self, snapshot: &'a Snapshot, to: ToService, header: &RequestHeader) {
+    fn follow(
+        &mut self,
+        snapshot: &'a Snapshot,
+        to: ToService,
+        header: &RequestHeader,
+        passes: Result<(), GatewayError>,
+    ) {
         self.outcome = "service";
         self.upstream_target = Some(match to.upstream_target {
             Some(target) => target,
@@ -318,7 +330,7 @@ impl<'a> Explanation<'a> {
         };
         self.policy = Some(pool.policy());
         self.pool = Some(PoolView::of(pool));
-        if let Err(error) = passing::foretell(pool) {
+        if let Err(error) = passes {
             return self.refuse(error);
         }
         match pool.peek(&to.affinity) {

@@ -3,12 +3,13 @@
 //! Other than what [`super::admission`] checks, these have an effect: what a request takes here, others do not have. The rate is taken
 //! by every request, the rest only by those that the cache does not answer.
 
-use std::time::Instant;
+use std::{net::IpAddr, time::Instant};
 
+use http::HeaderMap;
 use pingora_proxy::Session;
 
-use super::{Context, RateLimiter, admission};
-use crate::{error::GatewayError, upstream::Pool};
+use super::{Context, RateLimiter, ToService, admission};
+use crate::error::GatewayError;
 
 /// Counts a request of a client.
 ///
@@ -65,11 +66,23 @@ pub(super) fn pass(ctx: &mut Context) -> Result<(), GatewayError> {
     Ok(())
 }
 
-/// What [`pass`] would say now, without an effect.
+/// What [`take_rate`] and then [`pass`] would say now, without an effect.
 ///
 /// # Errors
-/// As of [`pass`].
-pub(crate) fn foretell(pool: &Pool) -> Result<(), GatewayError> {
+/// As of the two.
+pub(crate) fn foretell(
+    to: &ToService,
+    client: Option<IpAddr>,
+    headers: &HeaderMap,
+    rates: &RateLimiter,
+) -> Result<(), GatewayError> {
+    let pool = &to.pool;
+    if let Some(rate) = &pool.policy().limits.rate {
+        let counted = (pool.id().0, to.route.name());
+        rates
+            .peek(rate, counted, client, headers, Instant::now())
+            .map_err(|retry_after| GatewayError::RateLimited { retry_after })?;
+    }
     match pool.policy().limits.concurrency {
         Some(most) if pool.concurrency().taken() >= most => {
             return Err(GatewayError::Overloaded(most));

@@ -25,6 +25,8 @@ use http::HeaderMap;
 use service_kit::shutdown::Shutdown;
 use tokio::time;
 
+use crate::upstream::Turn;
+
 /// Counts the requests of clients. One per gateway; outlives every change of the configuration.
 pub struct RateLimiter {
     lines: Box<[Line]>,
@@ -59,6 +61,12 @@ const TICK_NANOS: u128 = 250;
 
 // === impl RateLimiter ===
 
+impl Default for RateLimiter {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl RateLimiter {
     /// One that is swept until shutdown. Needs a tokio runtime.
     pub fn start(shutdown: Shutdown) -> Arc<Self> {
@@ -79,8 +87,8 @@ impl RateLimiter {
         limiter
     }
 
-    /// Remembers nobody yet.
-    fn new() -> Self {
+    /// Remembers nobody yet, and is not swept.
+    pub fn new() -> Self {
         Self {
             lines: (0..CLIENTS_MAX / WORDS).map(|_| Line::default()).collect(),
             hasher: RandomState::with_seeds(
@@ -105,6 +113,33 @@ impl RateLimiter {
         headers: &HeaderMap,
         now: Instant,
     ) -> Result<(), Duration> {
+        self.ask(Turn::Take, rate, (service, route), address, headers, now)
+    }
+
+    /// What [`RateLimiter::take`] would say, without counting.
+    ///
+    /// # Errors
+    /// As of [`RateLimiter::take`].
+    pub fn peek(
+        &self,
+        rate: &Rate,
+        (service, route): (u64, &str),
+        address: Option<IpAddr>,
+        headers: &HeaderMap,
+        now: Instant,
+    ) -> Result<(), Duration> {
+        self.ask(Turn::Peek, rate, (service, route), address, headers, now)
+    }
+
+    fn ask(
+        &self,
+        turn: Turn,
+        rate: &Rate,
+        (service, route): (u64, &str),
+        address: Option<IpAddr>,
+        headers: &HeaderMap,
+        now: Instant,
+    ) -> Result<(), Duration> {
         let mut hasher = self.hasher.build_hasher();
         (service, route).hash(&mut hasher);
         Counted::of(&rate.by, address, headers).hash(&mut hasher);
@@ -115,7 +150,7 @@ impl RateLimiter {
         let interval = rate.per.get().as_nanos() / TICK_NANOS / u128::from(rate.requests);
         let interval = u64::try_from(interval).unwrap_or(TIME_MASK).max(1);
         let ahead_max = interval * u64::from(rate.burst);
-        line.take(tag, now, interval, ahead_max)
+        line.ask(turn, tag, now, interval, ahead_max)
             .map_err(|wait| Duration::from_nanos(wait.saturating_mul(TICK_NANOS as u64)))
     }
 
@@ -140,8 +175,15 @@ impl RateLimiter {
 // === impl Line ===
 
 impl Line {
-    /// One request of `tag`. Answers the ticks to wait when it is one too many.
-    fn take(&self, tag: u64, now: u64, interval: u64, ahead_max: u64) -> Result<(), u64> {
+    /// One request of `tag`, counted or only looked at. Answers the ticks to wait when it is one too many.
+    fn ask(
+        &self,
+        turn: Turn,
+        tag: u64,
+        now: u64,
+        interval: u64,
+        ahead_max: u64,
+    ) -> Result<(), u64> {
         loop {
             let (word, known) = self.find(tag, now);
             let is_known = known >> TIME_BITS == tag;
@@ -149,6 +191,9 @@ impl Line {
             let owed = if is_known { ahead(known, now) } else { 0 }.min(ahead_max);
             if owed + interval > ahead_max {
                 return Err(owed + interval - ahead_max);
+            }
+            if turn == Turn::Peek {
+                return Ok(());
             }
             let next = tag << TIME_BITS | (now + owed + interval) & TIME_MASK;
             let written =

@@ -70,6 +70,27 @@ async fn explain_repeats_the_reason_that_a_client_got() {
 }
 
 #[tokio::test]
+async fn explain_foretells_a_rate_limit_without_using_it_up() {
+    let rig = Rig::start().await;
+    let backend = Backend::start("b").await;
+    let rate = json!({"rate": {"requests": 1, "per": "1h", "burst": 1}});
+    rig.put(with(service("hold", &[&backend]), "policy/limits", rate))
+        .await;
+    for _ in 0..3 {
+        let told = explain(&rig, "GET", "/hold/", &[]).await;
+        assert_eq!(told["outcome"], "service", "{told}");
+    }
+    assert_eq!(rig.get("/hold/").await.status(), 200);
+    let refused = rig.get("/hold/").await;
+    assert_eq!(refused.status(), 429);
+    let told = explain(&rig, "GET", "/hold/", &[]).await;
+    assert_eq!(told["reason"], refused.json()["reason"], "{told}");
+    assert_eq!(told["reason"], "rate_limited");
+    let other = rig.admin("/explain?path=/hold/&client=192.0.2.7").await;
+    assert_eq!(other.json()["outcome"], "service");
+}
+
+#[tokio::test]
 async fn explain_tells_the_way_of_a_request() {
     let rig = Rig::start().await;
     let (here, away) = (Backend::start("here").await, Backend::start("away").await);
