@@ -230,6 +230,9 @@ impl Registry {
         terms: &LeaseTerms,
         expect: &Expect,
     ) -> Option<Registered> {
+        // Without a lease there is no heartbeat that would bring back what another catalog has just taken out, so what is known here is
+        // not enough.
+        terms.ttl?;
         // Preconditions on revisions are the store's to judge.
         if !matches!(expect, Expect::Anything | Expect::Exists) {
             return None;

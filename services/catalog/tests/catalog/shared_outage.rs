@@ -68,7 +68,10 @@ async fn down_and_back() {
     probed_by_tcp(&[&one, &other]).await;
     one.put_service("alpha").await;
     one.put(&path("leased"), dead("1s")).await;
+    let forever = json!({"address": "127.0.0.1:9"});
+    one.put(&path("forever"), forever.clone()).await;
     becomes(&other, "leased", Some("passing")).await;
+    becomes(&other, "forever", Some("passing")).await;
     let mut watch = other.watch("?service=alpha").await;
     watch.next().await;
     server.kill();
@@ -85,6 +88,11 @@ async fn down_and_back() {
             "internal text was sent: {detail}"
         );
         assert_eq!(failed.header("retry-after"), "5");
+        // What has no lease is never a renewal: another catalog may have taken it out meanwhile.
+        catalog
+            .put(&path("forever"), forever.clone())
+            .await
+            .problem(503);
         // What it knows it goes on to show, and it stays in the rotation.
         assert_eq!(catalog.get("/services/alpha").await.status, StatusCode::OK);
         assert_eq!(catalog.get("/readyz").await.status, StatusCode::OK);
