@@ -9,6 +9,7 @@ pub mod command;
 pub mod decide;
 pub mod found;
 pub mod postgres;
+pub mod receivers;
 pub mod renewals;
 pub mod retention;
 pub mod sqlite;
@@ -19,6 +20,7 @@ pub use decide::{Decision, Outcome, Position, decide};
 pub use postgres::{
     PostgresConfig, PostgresConfigError, PostgresError, PostgresStore, pool::PoolState,
 };
+pub use receivers::{ReceiverNote, Receivers};
 pub use renewals::{Renewal, Renewals};
 pub use retention::{DELETIONS_KEPT, Options};
 pub use sqlite::{OpenError, Opened, SetAside, SqliteStore};

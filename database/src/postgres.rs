@@ -25,7 +25,8 @@
 //! in the same transaction, so several catalogs may start on an empty database at once. It tries once; [`PostgresError::is_temporary`]
 //! says whether trying again can help.
 //!
-//! **Leases.** Renewals are no writes. [`CatalogStore::renewals`] is where catalogs note them for each other (`notes`).
+//! **Leases and receipts.** Renewals are no writes. [`CatalogStore::renewals`] is where catalogs note them for each other (`notes`), as
+//! [`CatalogStore::receivers`] is for the readers of their streams (`receivers`).
 //!
 //! **Secrets.** No message and no log line contains user, password or URL; [`PostgresConfig::target`] is what is shown.
 
@@ -38,6 +39,7 @@ mod migrate;
 mod notes;
 pub mod pool;
 mod read;
+mod receivers;
 mod transaction;
 mod write;
 
@@ -51,10 +53,12 @@ use self::{
     listen::{Head, Listener},
     notes::Notes,
     pool::{Pool, PoolState},
+    receivers::ReceiverNotes,
     write::Writer,
 };
 use crate::{
     command::Command,
+    receivers::Receivers,
     renewals::Renewals,
     retention::Options,
     store::{Availability, CatalogStore, Changes, Committed, StoreError, WriteError},
@@ -70,6 +74,7 @@ pub struct PostgresStore {
     head: Head,
     availability: watch::Receiver<Availability>,
     notes: Arc<Notes>,
+    receivers: Arc<ReceiverNotes>,
     listener: AbortHandle,
 }
 
@@ -110,6 +115,7 @@ impl PostgresStore {
         };
         Ok(Self {
             notes: Arc::new(Notes::new(Arc::clone(&pool))),
+            receivers: Arc::new(ReceiverNotes::new(Arc::clone(&pool))),
             pool,
             writer,
             head,
@@ -156,6 +162,10 @@ impl CatalogStore for PostgresStore {
 
     fn renewals(&self) -> Option<Arc<dyn Renewals>> {
         Some(Arc::clone(&self.notes) as Arc<dyn Renewals>)
+    }
+
+    fn receivers(&self) -> Option<Arc<dyn Receivers>> {
+        Some(Arc::clone(&self.receivers) as Arc<dyn Receivers>)
     }
 }
 

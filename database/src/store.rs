@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use crate::{
     command::{Command, Refusal},
     decide::Outcome,
+    receivers::Receivers,
     renewals::Renewals,
 };
 
@@ -42,6 +43,11 @@ pub trait CatalogStore: Send + Sync + 'static {
 
     /// Notes about leases, for a store that several catalogs may share; none when this process has it alone.
     fn renewals(&self) -> Option<Arc<dyn Renewals>> {
+        None
+    }
+
+    /// Notes about readers of watch streams, for a store that several catalogs may share.
+    fn receivers(&self) -> Option<Arc<dyn Receivers>> {
         None
     }
 }

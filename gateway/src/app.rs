@@ -95,7 +95,9 @@ impl Gateway {
         shutdown: Shutdown,
     ) -> Result<Self, StartError> {
         let cache = Cache::leak(config.cache_bytes);
-        let mut view = View::start(&config, cache).await?;
+        let address = listeners.clients.local_addr();
+        let port = address.map_err(StartError::Listener)?.port();
+        let mut view = View::start(&config, cache, port).await?;
         if config.upgrade {
             // The gateway before goes on meanwhile.
             view.settled(SETTLE_TIMEOUT).await;

@@ -4,6 +4,8 @@
 //! connect (next URL, Last-Event-ID) ─▶ events ─▶ Update ─▶ queue of the applier
 //!        ▲                               │
 //!        └── backoff, jittered ◀── closed, silent, unreadable
+//!
+//! what the applier has put into effect ─▶ receipts ─▶ the catalog of the stream
 //! ```
 //!
 //! Losing the stream changes nothing but a gauge: routes are cleared only by a catalog that says so.
@@ -11,14 +13,18 @@
 mod decode;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod properties;
+mod receipts;
 
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use catalog_api::{CatalogUrl, HISTORY_HEADER, Revision};
-use http::{HeaderValue, Request, header};
+use catalog_api::{
+    CatalogUrl, HISTORY_HEADER, OpaqueId, RECEIVER_HEADER, Receiver, Revision, STREAM_HEADER,
+};
+use http::{HeaderMap, HeaderValue, Request, header};
 use http_body_util::BodyExt;
 use service_kit::{
+    BoxError,
     backoff::Backoff,
     client::{Client, ClientError},
     http::body,
@@ -26,9 +32,16 @@ use service_kit::{
     shutdown::Shutdown,
     sse,
 };
-use tokio::{sync::mpsc, time};
+use tokio::{
+    sync::{mpsc, watch},
+    time,
+};
 
-use crate::{metrics::GatewayMetrics, snapshot::Update};
+use crate::{
+    metrics::GatewayMetrics,
+    snapshot::{Applied, Heard, Update},
+};
+use receipts::Receipts;
 
 /// Longest wait for the header of the stream.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -43,8 +56,12 @@ const EVENT_BYTES_MAX: usize = 256 << 20;
 pub struct Watcher {
     /// Base URLs of the catalog's replicas, asked in turn.
     pub urls: Vec<CatalogUrl>,
+    /// What this gateway calls itself before the catalog.
+    pub receiver: Receiver,
     /// Where updates go.
     pub updates: mpsc::Sender<Update>,
+    /// What became of them.
+    pub applied: watch::Receiver<Applied>,
     /// Gauge of the connection.
     pub metrics: Arc<GatewayMetrics>,
     /// Detail of readiness: connected, or since when not.
@@ -56,6 +73,8 @@ pub struct Watcher {
 struct Position {
     revision: Option<Revision>,
     history: Option<HeaderValue>,
+    /// Which history that is, counted here.
+    number: u64,
 }
 
 /// Why a stream ended.
@@ -124,8 +143,9 @@ impl Watcher {
         url: &CatalogUrl,
         position: &mut Position,
     ) -> StreamEnd {
-        let mut request =
-            Request::get(url.join("/services/watch")).header(header::ACCEPT, sse::CONTENT_TYPE);
+        let mut request = Request::get(url.join("/services/watch"))
+            .header(header::ACCEPT, sse::CONTENT_TYPE)
+            .header(RECEIVER_HEADER, self.receiver.to_string());
         if let Some(Revision(heard)) = position.revision {
             request = request.header("last-event-id", heard);
             if let Some(history) = &position.history {
@@ -152,9 +172,42 @@ impl Watcher {
             *position = Position {
                 revision: None,
                 history,
+                number: position.number + 1,
             };
         }
-        let mut stream = response.into_body();
+        let receipts = self.receipts(client, url, stream_id(response.headers()), position.number);
+        tokio::select! {
+            end = self.read(response.into_body(), position) => end,
+            never = receipts => match never {},
+        }
+    }
+
+    /// Sends receipts, if the catalog takes any: one of an older release does not.
+    async fn receipts(
+        &self,
+        client: &Client,
+        url: &CatalogUrl,
+        stream: Option<OpaqueId>,
+        history: u64,
+    ) -> Infallible {
+        let Some(stream) = stream else {
+            return std::future::pending().await;
+        };
+        let receipts = Receipts {
+            client,
+            url,
+            stream,
+            history,
+            applied: self.applied.clone(),
+        };
+        receipts.send().await
+    }
+
+    async fn read(
+        &self,
+        mut stream: impl BodyExt<Data = Bytes, Error: Into<BoxError>> + Unpin,
+        position: &mut Position,
+    ) -> StreamEnd {
         let mut parser = sse::Parser::new(EVENT_BYTES_MAX);
         loop {
             let chunk = match time::timeout(SILENCE_MAX, stream.frame()).await {
@@ -180,6 +233,10 @@ impl Watcher {
                 continue;
             };
             let update = Update::Catalog {
+                heard: Some(Heard {
+                    history: position.number,
+                    revision: decoded.revision,
+                }),
                 change: decoded.change,
                 refusals: decoded.refusals,
             };
@@ -191,4 +248,9 @@ impl Watcher {
         }
         Ok(())
     }
+}
+
+/// What receipts for a stream name; none when its catalog takes no receipts.
+fn stream_id(headers: &HeaderMap) -> Option<OpaqueId> {
+    headers.get(STREAM_HEADER)?.to_str().ok()?.parse().ok()
 }

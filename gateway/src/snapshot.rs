@@ -20,7 +20,7 @@ use catalog_api::{Address, Deleted, Host, Revision, Service, ServiceId, ServiceN
 
 use crate::{route::RouteTable, upstream::Pool};
 
-pub use apply::{Applier, Refusal, UPDATES_MAX, Update};
+pub use apply::{Applied, Applier, Heard, Refusal, UPDATES_MAX, Update};
 pub use disk::{DiskCopy, DiskError};
 pub use live::Live;
 pub use materials::{FileRoute, Materials};

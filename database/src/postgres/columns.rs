@@ -1,5 +1,7 @@
 //! How numbers and services of ours become columns, and back.
 
+use std::time::Duration;
+
 use catalog_api::Service;
 use tokio_postgres::{Row, types::FromSql};
 
@@ -13,6 +15,11 @@ pub(super) fn column(number: u64) -> i64 {
 /// The reverse of [`column()`]; negative numbers are never stored.
 pub(super) fn number(column: i64) -> u64 {
     u64::try_from(column).unwrap_or_default()
+}
+
+/// An age as a column of microseconds.
+pub(super) fn micros(age: Duration) -> i64 {
+    i64::try_from(age.as_micros()).unwrap_or(i64::MAX)
 }
 
 /// A column of a row.

@@ -15,7 +15,10 @@ use super::{
 use crate::command::Command;
 
 /// One script per version, oldest first. A script that was released is never changed.
-const MIGRATIONS: [&str; 1] = [include_str!("../../migrations/postgres/0001_catalog.sql")];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("../../migrations/postgres/0001_catalog.sql"),
+    include_str!("../../migrations/postgres/0002_receivers.sql"),
+];
 
 /// Whoever holds this advisory lock changes the schema: "catg" in ASCII. Released with its transaction.
 const LOCK: i64 = 0x6361_7467;

@@ -14,7 +14,7 @@ use catalog_api::{InstanceId, ServiceId};
 use tokio_postgres::{Client, types::Type};
 
 use super::{
-    columns::{column, get, number},
+    columns::{column, get, micros, number},
     error::Failure,
     pool::Pool,
 };
@@ -137,8 +137,4 @@ async fn ages(
             Ok(age.map(|micros| Duration::from_micros(number(micros))))
         })
         .collect()
-}
-
-fn micros(age: Duration) -> i64 {
-    i64::try_from(age.as_micros()).unwrap_or(i64::MAX)
 }

@@ -4,8 +4,8 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use catalog_api::{Revision, ServiceId};
-use database::{CatalogStore, Change, Changes, PostgresStore, Renewal};
+use catalog_api::{OpaqueId, Refused, Revision, ServiceId};
+use database::{CatalogStore, Change, Changes, PostgresStore, ReceiverNote, Receivers, Renewal};
 
 use crate::{
     fixture::*,
@@ -160,4 +160,58 @@ async fn after_a_restore_everyone_starts_from_a_snapshot() {
     assert_eq!((snapshot.revision, snapshot.services.len()), (revision, 4));
     let next = store.write(put(service("next"))).await.unwrap();
     assert_eq!(next.revision, revision.next());
+}
+
+#[tokio::test]
+async fn catalogs_tell_each_other_who_reads_their_streams() {
+    const SOON: Duration = Duration::from_secs(60);
+    let server = Server::start(Durability::Fast);
+    let url = server.database();
+    let stores = [open(&url).await, open(&url).await];
+    let [one, other] = stores.each_ref().map(|store| store.receivers().unwrap());
+    let note = |stream: u128, revision: Option<u64>, refused: &[u64], age: u64| ReceiverNote {
+        stream: OpaqueId::new(stream),
+        receiver: format!("gw-{stream}/{stream:032x}").parse().unwrap(),
+        revision: revision.map(Revision),
+        refused: Refused::first_of(refused.iter().copied().map(ServiceId)),
+        age: Duration::from_secs(age),
+    };
+    let seen = async |of: &Arc<dyn Receivers>| {
+        let mut all = of.all(SOON).await.unwrap();
+        all.sort_by_key(|note| note.stream);
+        all
+    };
+    assert!(seen(&one).await.is_empty());
+    let notes = [note(1, None, &[], 0), note(2, Some(7), &[3, 4], 20)];
+    one.record(&notes, &[], SOON).await.unwrap();
+    let both = seen(&other).await;
+    assert_eq!(both.len(), 2);
+    for (found, noted) in both.iter().zip(&notes) {
+        assert!(found.age >= noted.age && found.age < noted.age + PATIENCE);
+        let age = noted.age;
+        assert_eq!(
+            &ReceiverNote {
+                age,
+                ..found.clone()
+            },
+            noted
+        );
+    }
+    // A receipt that came to the other one goes forward, and what was overtaken does not go back.
+    let notes = [note(1, Some(9), &[], 0), note(2, Some(6), &[], 30)];
+    other.record(&notes, &[], SOON).await.unwrap();
+    let both = seen(&one).await;
+    assert_eq!(both[0].revision, Some(Revision(9)));
+    assert_eq!(
+        (both[1].revision, both[1].refused.as_slice().len()),
+        (Some(Revision(7)), 2)
+    );
+    assert!(both[1].age < Duration::from_secs(30));
+    // Who ended is gone, and so is who was not heard of.
+    let ended = [OpaqueId::new(1)];
+    one.record(&[note(3, Some(1), &[], 90)], &ended, SOON)
+        .await
+        .unwrap();
+    let left = seen(&other).await;
+    assert_eq!((left.len(), left[0].stream), (1, OpaqueId::new(2)));
 }

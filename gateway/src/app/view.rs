@@ -1,8 +1,8 @@
 //! The gateway's view of the catalog: what feeds it, what builds it, what keeps a copy of it.
 
-use std::{sync::Arc, time::Duration};
+use std::{fs, sync::Arc, time::Duration};
 
-use catalog_api::Revision;
+use catalog_api::{OpaqueId, Receiver, ReceiverName, Revision};
 use service_kit::{
     VERSION,
     metrics::Metrics,
@@ -22,12 +22,15 @@ use crate::{
     config::Config,
     metrics::{GatewayMetrics, LiveCollector, export_cache},
     snapshot::{
-        Applier, DiskCopy, DiskError, HostAddresses, Live, Materials, Resolver, Snapshot,
+        Applied, Applier, DiskCopy, DiskError, HostAddresses, Live, Materials, Resolver, Snapshot,
         UPDATES_MAX, Update,
     },
     tls::{self, Certificates},
     upstream::{AliasKey, Endpoints, Health, HealthChecker, Member},
 };
+
+/// Where Linux keeps the host's name; in a container it is the container's id.
+const HOST_NAME_FILE: &str = "/proc/sys/kernel/hostname";
 
 /// How often it is looked whether the view has settled.
 const SETTLE_POLL: Duration = Duration::from_millis(10);
@@ -48,10 +51,12 @@ pub(super) struct View {
 // === impl View ===
 
 impl View {
-    /// Starts from the copy on disk when there is one, and follows the catalog until it is dropped.
+    /// Starts from the copy on disk when there is one, and follows the catalog until it is dropped. `port` is where clients connect, for the
+    /// gateway's name.
     pub(super) async fn start(
         config: &Config,
         cache: Option<&'static Cache>,
+        port: u16,
     ) -> Result<Self, StartError> {
         let unusable = |source| StartError::DataDir {
             path: config.data_dir.clone(),
@@ -70,6 +75,7 @@ impl View {
         export(&live, &metrics).map_err(StartError::Metrics)?;
 
         let (updates, queue) = mpsc::channel(UPDATES_MAX);
+        let (applied, in_effect) = watch::channel(Applied::default());
         let (copies, snapshots) = watch::channel(Arc::new(Snapshot::default()));
         if let Some(cache) = cache {
             export_cache(cache, metrics.exported());
@@ -85,6 +91,7 @@ impl View {
             },
             Resolver::start(updates.clone()),
             copies,
+            applied,
             readiness.condition("snapshot"),
             readiness.detail("catalog entries"),
         );
@@ -93,7 +100,9 @@ impl View {
 
         let watcher = Watcher {
             urls: config.catalog_urls.clone(),
+            receiver: receiver(port),
             updates: updates.clone(),
+            applied: in_effect,
             metrics: Arc::clone(&metrics),
             connection: readiness.detail("catalog"),
         };
@@ -167,12 +176,22 @@ fn export(live: &Arc<Live>, metrics: &GatewayMetrics) -> Result<(), prometheus::
     metrics.exported().registry().register(Box::new(gauges))
 }
 
+/// What this process calls itself before the catalog.
+fn receiver(port: u16) -> Receiver {
+    let host = fs::read_to_string(HOST_NAME_FILE).unwrap_or_default();
+    Receiver {
+        name: ReceiverName::of_host(&host, port),
+        id: OpaqueId::new(rand::random()),
+    }
+}
+
 fn last_good(copy: &DiskCopy) -> Result<Option<Update>, StartError> {
     match copy.load() {
         Ok(None) => Ok(None),
         Ok(Some(change)) => {
             tracing::info!("starting from the copy of the last good snapshot");
             Ok(Some(Update::Catalog {
+                heard: None,
                 change: Some(change),
                 refusals: Vec::new(),
             }))

@@ -10,7 +10,7 @@ use std::{
     time::Instant,
 };
 
-use catalog_api::ServiceId;
+use catalog_api::{Refused, Revision, ServiceId};
 use service_kit::readiness::Condition;
 use tokio::sync::{mpsc, watch};
 
@@ -24,6 +24,8 @@ pub const UPDATES_MAX: usize = 1024;
 pub enum Update {
     /// The watch stream said something, part of which may have been refused.
     Catalog {
+        /// Where the stream is after it; none when it comes from the copy on disk.
+        heard: Option<Heard>,
         /// What was understood.
         change: Option<Change>,
         /// What was not.
@@ -38,6 +40,24 @@ pub enum Update {
     },
     /// `gateway.toml` was reloaded.
     FileRoutes(Vec<FileRoute>),
+}
+
+/// How far a stream has been heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heard {
+    /// In which history of a catalog, counted by the watcher.
+    pub history: u64,
+    /// Up to where.
+    pub revision: Revision,
+}
+
+/// What of the stream is in effect: requests see it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// Everything up to here; none = nothing of a stream yet.
+    pub heard: Option<Heard>,
+    /// But not the newest state of these services.
+    pub refused: Refused,
 }
 
 /// A catalog entry that was not understood.
@@ -57,6 +77,7 @@ pub struct Applier {
     materials: Materials,
     resolver: Resolver,
     copies: watch::Sender<Arc<Snapshot>>,
+    applied: watch::Sender<Applied>,
     has_snapshot: Condition,
     entries: Condition,
     refused: BTreeMap<ServiceId, Refusal>,
@@ -66,12 +87,14 @@ pub struct Applier {
 // === impl Applier ===
 
 impl Applier {
-    /// `has_snapshot` passes with the first view of a catalog; `entries` tells about refused ones; `copies` gets every snapshot.
+    /// `has_snapshot` passes with the first view of a catalog; `entries` tells about refused ones; `copies` gets every snapshot, and
+    /// `applied` hears what of the stream is in it.
     pub fn new(
         live: Arc<Live>,
         materials: Materials,
         resolver: Resolver,
         copies: watch::Sender<Arc<Snapshot>>,
+        applied: watch::Sender<Applied>,
         has_snapshot: Condition,
         entries: Condition,
     ) -> Self {
@@ -81,6 +104,7 @@ impl Applier {
             materials,
             resolver,
             copies,
+            applied,
             has_snapshot,
             entries,
             refused: BTreeMap::new(),
@@ -102,10 +126,16 @@ impl Applier {
         let mut changes = Vec::new();
         let mut outside = Outside::default();
         let mut catalog_spoke = false;
+        let mut newest = None;
         for update in updates {
             match update {
-                Update::Catalog { change, refusals } => {
+                Update::Catalog {
+                    heard,
+                    change,
+                    refusals,
+                } => {
                     catalog_spoke = true;
+                    newest = heard.or(newest);
                     self.account(change.as_ref(), refusals);
                     changes.extend(change);
                 }
@@ -143,6 +173,12 @@ impl Applier {
         }
         if catalog_spoke {
             self.has_snapshot.pass();
+        }
+        if newest.is_some() {
+            self.applied.send_replace(Applied {
+                heard: newest,
+                refused: Refused::first_of(self.refused.keys().copied()),
+            });
         }
     }
 

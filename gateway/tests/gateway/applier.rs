@@ -2,10 +2,14 @@
 
 use std::sync::Arc;
 
+use catalog_api::{Revision, ServiceId};
 use gateway::{
     config::default_routes,
     metrics::GatewayMetrics,
-    snapshot::{Applier, HostAddresses, Live, Materials, Refusal, Resolver, Snapshot, Update},
+    snapshot::{
+        Applied, Applier, Heard, HostAddresses, Live, Materials, Refusal, Resolver, Snapshot,
+        Update,
+    },
     upstream::Endpoints,
 };
 use service_kit::{metrics::Metrics, readiness::Readiness};
@@ -15,6 +19,7 @@ struct Bench {
     applier: Applier,
     live: Arc<Live>,
     readiness: Readiness,
+    applied: watch::Receiver<Applied>,
     _ends: (mpsc::Receiver<Update>, watch::Receiver<Arc<Snapshot>>),
 }
 
@@ -23,6 +28,7 @@ fn bench() -> Bench {
     let readiness = Readiness::new();
     let (updates, queue) = mpsc::channel(8);
     let (copies, copied) = watch::channel(Arc::default());
+    let (applying, applied) = watch::channel(Applied::default());
     let materials = Materials {
         endpoints: Endpoints::new(None),
         hosts: HostAddresses::default(),
@@ -34,6 +40,7 @@ fn bench() -> Bench {
         materials,
         Resolver::start(updates),
         copies,
+        applying,
         readiness.condition("snapshot"),
         readiness.detail("catalog entries"),
     );
@@ -41,6 +48,7 @@ fn bench() -> Bench {
         applier,
         live,
         readiness,
+        applied,
         _ends: (queue, copied),
     }
 }
@@ -70,15 +78,41 @@ async fn a_word_of_the_catalog_makes_ready_even_when_all_of_it_is_refused() {
     let routes = vec![Update::FileRoutes(default_routes())];
     bench.applier.apply(routes).await;
     assert!(!bench.readiness.is_ready());
-    let refusal = Refusal {
-        id: None,
-        name: "(without a legible name)".to_owned(),
-        reason: "it is no object".to_owned(),
-    };
     let refused = Update::Catalog {
+        heard: None,
         change: None,
-        refusals: vec![refusal],
+        refusals: vec![refusal(None)],
     };
     bench.applier.apply(vec![refused]).await;
     assert!(bench.readiness.is_ready());
+}
+
+fn refusal(id: Option<u64>) -> Refusal {
+    Refusal {
+        id: id.map(ServiceId),
+        name: "(without a legible name)".to_owned(),
+        reason: "it is no object".to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn what_is_in_effect_is_told_with_what_was_refused() {
+    let mut bench = bench();
+    let said = |heard: Option<(u64, u64)>, refused: Option<u64>| Update::Catalog {
+        heard: heard.map(|(history, revision)| Heard {
+            history,
+            revision: Revision(revision),
+        }),
+        change: None,
+        refusals: refused.map(|id| refusal(Some(id))).into_iter().collect(),
+    };
+    // The copy on disk is nobody's word.
+    bench.applier.apply(vec![said(None, None)]).await;
+    assert_eq!(*bench.applied.borrow(), Applied::default());
+    let step = vec![said(Some((1, 5)), None), said(Some((1, 6)), Some(3))];
+    bench.applier.apply(step).await;
+    let applied = bench.applied.borrow().clone();
+    let heard = applied.heard.unwrap();
+    assert_eq!((heard.history, heard.revision), (1, Revision(6)));
+    assert_eq!(applied.refused.as_slice(), [ServiceId(3)]);
 }

@@ -19,7 +19,7 @@ use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
 pub(crate) use backend::{Answers, Backend, Behaviour};
-pub(crate) use catalog::{Catalog, Mood};
+pub(crate) use catalog::{Catalog, Mood, stream_id};
 pub(crate) use client::{Authority, Http2, replace};
 pub(crate) use message::{Connection, Message};
 

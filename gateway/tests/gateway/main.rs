@@ -31,6 +31,7 @@ mod options;
 mod policies;
 mod program;
 mod protocol;
+mod receipts;
 mod retry;
 mod routing;
 mod streams;

@@ -17,6 +17,7 @@ pub mod label;
 pub mod name;
 pub mod number;
 pub mod policy;
+pub mod receipt;
 pub mod route;
 pub mod service;
 pub mod source;
@@ -35,6 +36,10 @@ pub use policy::{
     Balance, BalanceKind, Breaker, Cache, CallAccess, CookieName, Ejection, FieldName, HashBy,
     HealthCheck, Limits, PanicPercent, Policy, Probe, Protocol, Rate, RateBy, Retry, Sticky,
     Timeouts,
+};
+pub use receipt::{
+    OpaqueId, RECEIPTS_PATH, RECEIVER_HEADER, Receipt, Receiver, ReceiverName, Refused,
+    STREAM_HEADER,
 };
 pub use route::{
     AbsolutePath, HeaderMatch, HostPattern, Method, PathChange, PathMatch, PathPrefix, Redirect,

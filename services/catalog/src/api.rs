@@ -1,5 +1,6 @@
 //! The HTTP interface: routes, and what every answer of a kind has in common. One file per resource below.
 
+pub(crate) mod applied;
 mod calls;
 mod conditional;
 mod console;
@@ -10,6 +11,7 @@ mod history;
 mod information;
 mod instances;
 mod parameters;
+mod receipts;
 mod selection;
 mod services;
 mod watch;
@@ -26,8 +28,8 @@ use service_kit::{
 };
 
 use crate::{
-    calls::Calls, discovery::Discovery, health::Checker, history::History, registry::Registry,
-    state::Live, watch::Watchers,
+    calls::Calls, discovery::Discovery, health::Checker, history::History, receipts::Receipts,
+    registry::Registry, state::Live, watch::Watchers,
 };
 
 /// Longest body of a write, in bytes.
@@ -42,6 +44,7 @@ pub(crate) struct Api {
     pub(crate) live: Arc<Live>,
     pub(crate) token: Secret,
     pub(crate) watchers: Watchers,
+    pub(crate) receipts: Arc<Receipts>,
     pub(crate) checker: Checker,
     pub(crate) calls: Calls,
     pub(crate) history: Arc<History>,
@@ -57,6 +60,7 @@ pub(crate) enum Endpoint {
     List,
     Read,
     Watch,
+    Receipt,
     Health,
     ServiceHealth,
     Discover,
@@ -91,6 +95,7 @@ impl Application for Api {
             (Method::GET, "/services", Endpoint::List),
             (Method::POST, "/services", Endpoint::Create),
             (Method::GET, "/services/watch", Endpoint::Watch),
+            (Method::POST, catalog_api::RECEIPTS_PATH, Endpoint::Receipt),
             (Method::GET, "/services/health", Endpoint::Health),
             (
                 Method::GET,
@@ -117,6 +122,7 @@ impl Application for Api {
             Endpoint::List => self.list(&call),
             Endpoint::Read => self.read(&call),
             Endpoint::Watch => self.watch(&call),
+            Endpoint::Receipt => self.receipt(call).await,
             Endpoint::Health => self.services_health(&call).await,
             Endpoint::ServiceHealth => self.service_health(&call).await,
             Endpoint::Discover => self.discover(&call).await,

@@ -13,6 +13,8 @@
 //! The store is a file of its own or a database that several catalogs share (`opening`). A shared one may be away: then what is
 //! published stays, and writes are refused (`outage`).
 //!
+//! Gateways say how far they are (`receipts`), so that a write can wait until it is in effect.
+//!
 //! Leases live in memory only (`lease`): a renewal is no write. [`app`] puts everything together; there are no globals, so any
 //! number of catalogs can run in one process.
 
@@ -37,6 +39,7 @@ mod outage;
 mod presence;
 mod probe;
 mod problem;
+mod receipts;
 mod registry;
 mod seeds;
 mod snapshot;

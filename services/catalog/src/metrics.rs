@@ -3,7 +3,9 @@
 use catalog_api::{Service, ServiceName, Status};
 use database::PoolState;
 use http::StatusCode;
-use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts};
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+};
 use service_kit::metrics::Metrics;
 
 use crate::snapshot::Snapshot;
@@ -11,6 +13,11 @@ use crate::snapshot::Snapshot;
 /// Bounds in seconds; a durable write is some milliseconds.
 const STORE_BUCKETS: [f64; 12] = [
     0.000_1, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0,
+];
+
+/// Bounds in seconds; a change that takes more than a second has met a fault.
+const PROPAGATION_BUCKETS: [f64; 13] = [
+    0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0,
 ];
 
 /// Handles of the catalog's own metrics.
@@ -25,6 +32,8 @@ pub(crate) struct CatalogMetrics {
     revision: IntGauge,
     /// Open watch streams.
     pub(crate) watchers: IntGauge,
+    /// From the acceptance of a write to its effect at a gateway, for each gateway.
+    pub(crate) propagation: Histogram,
     /// Duration of the store's operations.
     pub(crate) store_operation_seconds: HistogramVec,
     /// Whether the last operation of the store succeeded.
@@ -81,6 +90,13 @@ impl CatalogMetrics {
                 "Revision of the published snapshot",
             ),
             watchers: gauge("service_catalog_watchers", "Open watch streams"),
+            propagation: metrics.register(Histogram::with_opts(
+                HistogramOpts::new(
+                    "service_catalog_propagation_seconds",
+                    "From the acceptance of a write to its effect at a gateway, for each gateway",
+                )
+                .buckets(PROPAGATION_BUCKETS.to_vec()),
+            )),
             store_operation_seconds: metrics.register(HistogramVec::new(
                 HistogramOpts::new(
                     "service_catalog_store_operation_seconds",

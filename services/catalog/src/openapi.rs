@@ -9,6 +9,7 @@ mod discovery;
 mod operation;
 mod parameters;
 mod paths;
+mod receipts;
 mod reports;
 mod schemas;
 
@@ -61,6 +62,7 @@ fn document() -> Value {
 fn schemas() -> Map<String, Value> {
     let schemas = schemas::all().into_iter();
     schemas
+        .chain(receipts::all())
         .chain(reports::all())
         .chain(discovery::schemas())
         .collect()

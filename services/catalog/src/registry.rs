@@ -1,7 +1,7 @@
 //! Writes, as everyone in this process makes them: requests, leases, the catalog's own entry.
 //!
-//! Two promises are kept here. Who has an answer finds his write in what he reads next. And a renewed lease is no write: when the
-//! instance is as declared and its lease is known, only the deadline moves.
+//! Three promises are kept here. Who has an answer finds his write in what he reads next. And a renewed lease is no write: when the
+//! instance is as declared and its lease is known, only the deadline moves. And whoever waits for the gateways knows of every write.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,10 +10,12 @@ use database::{
     Command, Committed, Expect, Found, LeaseTerms, Outcome, Refusal, StoreError, WriteError,
     declares, is_as_found,
 };
+use tokio::time::Instant;
 
 use crate::{
     drain::Drains,
     lease::{Key, Leases},
+    receipts::Receipts,
     snapshot::Entry,
     state::Live,
     store::ObservedStore,
@@ -31,6 +33,7 @@ pub(crate) struct Registry {
     pub(crate) live: Arc<Live>,
     pub(crate) leases: Arc<Leases>,
     pub(crate) drains: Arc<Drains>,
+    pub(crate) receipts: Arc<Receipts>,
 }
 
 /// Answer to a registration.
@@ -48,7 +51,11 @@ pub(crate) struct Registered {
 impl Registry {
     /// Writes, and answers when what was written is published.
     pub(crate) async fn write(&self, command: Command) -> Result<Committed, WriteError> {
+        let accepted_at = Instant::now();
         let committed = self.store.write(command).await?;
+        if committed.outcome != Outcome::Unchanged {
+            self.receipts.accepted(committed.revision, accepted_at);
+        }
         if !self
             .live
             .reaches(committed.revision, PUBLICATION_WAIT_MAX)

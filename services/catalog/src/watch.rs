@@ -5,23 +5,34 @@ mod stream;
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use catalog_api::{Revision, ServiceRef};
+use catalog_api::{OpaqueId, Receiver, Revision, ServiceRef};
 use futures_util::Stream;
 use service_kit::{BoxError, shutdown::Shutdown};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
 
-use crate::{metrics::CatalogMetrics, state::Live};
+use crate::{
+    metrics::CatalogMetrics,
+    receipts::{Reading, Receipts},
+    state::Live,
+};
 
 /// Opens streams and counts them.
 pub(crate) struct Watchers {
     live: Arc<Live>,
+    receipts: Arc<Receipts>,
     slots: Arc<Semaphore>,
     slots_max: usize,
     heartbeat: Duration,
     metrics: Arc<CatalogMetrics>,
     shutdown: Shutdown,
     history: String,
+}
+
+/// A stream, and the id that receipts for it name when its reader announced some.
+pub(crate) struct Opened<S> {
+    pub(crate) events: S,
+    pub(crate) id: Option<OpaqueId>,
 }
 
 /// Every slot is taken.
@@ -34,6 +45,7 @@ pub(crate) struct Full {
 /// A slot; given back when the stream ends, however it ends.
 struct Slot {
     _permit: OwnedSemaphorePermit,
+    _reading: Option<Reading>,
     metrics: Arc<CatalogMetrics>,
 }
 
@@ -48,6 +60,7 @@ impl Watchers {
     /// Streams end when `shutdown` is requested, or a drain would wait for them.
     pub(crate) fn new(
         live: Arc<Live>,
+        receipts: Arc<Receipts>,
         slots_max: NonZeroUsize,
         heartbeat: Duration,
         metrics: Arc<CatalogMetrics>,
@@ -56,6 +69,7 @@ impl Watchers {
         let slots_max = slots_max.get().min(Semaphore::MAX_PERMITS);
         Self {
             live,
+            receipts,
             slots: Arc::new(Semaphore::new(slots_max)),
             slots_max,
             heartbeat,
@@ -65,20 +79,24 @@ impl Watchers {
         }
     }
 
-    /// A stream of events after `resume`; without one, or when that is too long ago, a snapshot comes first.
+    /// A stream of events after `resume`; without one, or when that is too long ago, a snapshot comes first. `receiver` will send receipts.
     pub(crate) fn open(
         &self,
         resume: Option<Revision>,
         filter: Option<ServiceRef>,
-    ) -> Result<impl Stream<Item = Result<Bytes, BoxError>> + Send + use<>, Full> {
+        receiver: Option<Receiver>,
+    ) -> Result<Opened<impl Stream<Item = Result<Bytes, BoxError>> + Send + use<>>, Full> {
         let permit = Arc::clone(&self.slots)
             .try_acquire_owned()
             .map_err(|_| Full {
                 slots_max: self.slots_max,
             })?;
         self.metrics.watchers.inc();
+        let reading = receiver.map(|receiver| self.receipts.open(receiver));
+        let id = reading.as_ref().map(|reading| reading.stream);
         let slot = Slot {
             _permit: permit,
+            _reading: reading,
             metrics: Arc::clone(&self.metrics),
         };
         let watcher = stream::Watcher::new(
@@ -87,7 +105,10 @@ impl Watchers {
             self.heartbeat,
             self.shutdown.clone(),
         );
-        Ok(watcher.into_stream(slot))
+        Ok(Opened {
+            events: watcher.into_stream(slot),
+            id,
+        })
     }
 }
 

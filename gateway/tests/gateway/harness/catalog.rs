@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use catalog_api::CatalogUrl;
+use catalog_api::{CatalogUrl, RECEIPTS_PATH, RECEIVER_HEADER, Receipt, STREAM_HEADER};
 use futures_util::stream;
 use http::{Method, StatusCode, header};
 use serde_json::{Value, json};
@@ -42,6 +42,7 @@ pub(crate) enum Mood {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Endpoint {
     Watch,
+    Receipt,
 }
 
 struct Script(Mutex<State>);
@@ -54,6 +55,13 @@ struct State {
     streams: Vec<mpsc::UnboundedSender<Bytes>>,
     /// `Last-Event-ID` of everyone who came.
     resumed_from: Vec<Option<String>>,
+    /// Whether receipts are known: an older release does not know them.
+    takes_receipts: bool,
+    /// Whether receipts are refused, as by a catalog that has lost the stream.
+    refuses_receipts: bool,
+    receipts: Vec<Receipt>,
+    /// What readers called themselves.
+    receivers: Vec<String>,
 }
 
 // === impl Catalog ===
@@ -68,6 +76,10 @@ impl Catalog {
             services: BTreeMap::new(),
             streams: Vec::new(),
             resumed_from: Vec::new(),
+            takes_receipts: true,
+            refuses_receipts: false,
+            receipts: Vec::new(),
+            receivers: Vec::new(),
         })));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -138,6 +150,26 @@ impl Catalog {
         self.script.0.lock().unwrap().streams.clear();
     }
 
+    /// From the next watcher on it knows nothing of receipts.
+    pub(crate) fn be_of_an_older_release(&self) {
+        self.script.0.lock().unwrap().takes_receipts = false;
+    }
+
+    /// From now on.
+    pub(crate) fn refuse_receipts(&self, refuse: bool) {
+        self.script.0.lock().unwrap().refuses_receipts = refuse;
+    }
+
+    /// Every receipt so far, also those that were refused.
+    pub(crate) fn receipts(&self) -> Vec<Receipt> {
+        self.script.0.lock().unwrap().receipts.clone()
+    }
+
+    /// What every watcher called itself.
+    pub(crate) fn receivers(&self) -> Vec<String> {
+        self.script.0.lock().unwrap().receivers.clone()
+    }
+
     /// `Last-Event-ID` of everyone who came so far.
     pub(crate) fn resumed_from(&self) -> Vec<Option<String>> {
         self.script.0.lock().unwrap().resumed_from.clone()
@@ -165,6 +197,17 @@ impl Script {
         revision
     }
 
+    fn receipt(&self, receipt: Receipt) -> Result<Response, Problem> {
+        let mut state = self.0.lock().unwrap();
+        state.receipts.push(receipt);
+        if state.refuses_receipts {
+            return Err(Problem::not_found("there is no such stream"));
+        }
+        let mut response = Response::new(body::empty());
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        Ok(response)
+    }
+
     fn broadcast(&self, bytes: Bytes) {
         let state = self.0.lock().unwrap();
         for stream in &state.streams {
@@ -178,15 +221,23 @@ impl Application for Script {
     type Endpoint = Endpoint;
 
     fn routes() -> Vec<(Method, &'static str, Endpoint)> {
-        vec![(Method::GET, "/services/watch", Endpoint::Watch)]
+        vec![
+            (Method::GET, "/services/watch", Endpoint::Watch),
+            (Method::POST, RECEIPTS_PATH, Endpoint::Receipt),
+        ]
     }
 
     async fn respond(&self, call: Call<Endpoint>) -> Result<Response, Problem> {
-        let Endpoint::Watch = call.endpoint;
+        if let Endpoint::Receipt = call.endpoint {
+            let receipt = body::read_json(call.request, 4_096).await?;
+            return self.receipt(receipt);
+        }
         let mut state = self.0.lock().unwrap();
         let position = call.request.headers().get("last-event-id");
         let position = position.map(|id| id.to_str().unwrap().to_owned());
         state.resumed_from.push(position);
+        let receiver = &call.request.headers()[RECEIVER_HEADER];
+        state.receivers.push(receiver.to_str().unwrap().to_owned());
         if state.mood == Mood::Refusing {
             return Ok(body::text(
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -210,12 +261,22 @@ impl Application for Script {
         response
             .headers_mut()
             .insert(header::CONTENT_TYPE, content_type);
+        if state.takes_receipts {
+            let id = stream_id(state.resumed_from.len());
+            let id = header::HeaderValue::try_from(id).unwrap();
+            response.headers_mut().insert(STREAM_HEADER, id);
+        }
         Ok(response)
     }
 
     fn health(&self) -> Value {
         json!({"status": "ok"})
     }
+}
+
+/// Of the stream of a watcher, counted from 1.
+pub(crate) fn stream_id(number: usize) -> String {
+    format!("{number:032x}")
 }
 
 fn event(kind: &str, revision: u64, data: &Value) -> Bytes {

@@ -10,14 +10,16 @@ use service_kit::{
     problem::Problem,
 };
 
-use super::{Answer, Api, BODY_BYTES_MAX, Endpoint, conditional, insert, parameters, written};
+use super::{
+    Answer, Api, BODY_BYTES_MAX, Endpoint, applied::Wait, conditional, insert, parameters, written,
+};
 use crate::{auth::authorize, drain::DRAIN_MAX, problem};
 
 impl Api {
     /// `PUT /services/{id}/instances/{instance}`. The answer is the instance, not its service: renewals are many.
     pub(super) async fn put_instance(&self, call: Call<Endpoint>) -> Answer {
         authorize(&call, &self.token)?;
-        parameters::query(&call, &[])?;
+        let wait = Wait::parse(&parameters::query(&call, &[Wait::PARAMETER])?)?;
         let target = parameters::target(&call)?;
         let id = parameters::instance(&call)?;
         let expect = conditional::expectation(call.request.headers())?;
@@ -47,23 +49,23 @@ impl Api {
             let location = format!("/services/{}/instances/{id}", service.id);
             insert(&mut response, header::LOCATION, &location);
         }
-        Ok(written(
-            response,
-            registered.revision,
-            Some(service.revision),
-        ))
+        let response = written(response, registered.revision, Some(service.revision));
+        Ok(self
+            .settled(wait, registered.revision, Some(service.id), response)
+            .await)
     }
 
     /// `DELETE /services/{id}/instances/{instance}`, at once or after `?drain=`.
     pub(super) async fn delete_instance(&self, call: &Call<Endpoint>) -> Answer {
         authorize(call, &self.token)?;
-        let query = parameters::query(call, &["drain"])?;
+        let query = parameters::query(call, &["drain", Wait::PARAMETER])?;
+        let wait = Wait::parse(&query)?;
         let target = parameters::target(call)?;
         let id = parameters::instance(call)?;
         let expect = conditional::expectation(call.request.headers())?;
         if let Some(time) = query.get("drain") {
             return self
-                .drain_instance(target, id, parse_drain(time)?, &expect)
+                .drain_instance(target, id, parse_drain(time)?, &expect, wait)
                 .await;
         }
         let committed = self
@@ -73,7 +75,11 @@ impl Api {
             .map_err(problem::from_write)?;
         let mut response = Response::new(body::empty());
         *response.status_mut() = StatusCode::NO_CONTENT;
-        Ok(written(response, committed.revision, None))
+        let service = committed.service.map(|service| service.id);
+        let response = written(response, committed.revision, None);
+        Ok(self
+            .settled(wait, committed.revision, service, response)
+            .await)
     }
 
     async fn drain_instance(
@@ -82,6 +88,7 @@ impl Api {
         id: InstanceId,
         time: Duration,
         expect: &Expect,
+        wait: Wait,
     ) -> Answer {
         // A status is set on a condition of its own; a revision cannot be one as well.
         if !matches!(expect, Expect::Anything | Expect::Exists) {
@@ -95,11 +102,10 @@ impl Api {
         let instance = service.instances.iter().find(|instance| instance.id == id);
         let instance = instance.ok_or_else(Problem::internal)?;
         let response = body::json(StatusCode::ACCEPTED, instance);
-        Ok(written(
-            response,
-            committed.revision,
-            Some(service.revision),
-        ))
+        let response = written(response, committed.revision, Some(service.revision));
+        Ok(self
+            .settled(wait, committed.revision, Some(service.id), response)
+            .await)
     }
 }
 

@@ -11,7 +11,9 @@ use service_kit::{
 };
 
 use super::{
-    Answer, Api, BODY_BYTES_MAX, Endpoint, conditional, insert, parameters,
+    Answer, Api, BODY_BYTES_MAX, Endpoint,
+    applied::Wait,
+    conditional, insert, parameters,
     selection::{self, Selection},
     written,
 };
@@ -46,30 +48,30 @@ impl Api {
     /// `POST /services`.
     pub(super) async fn create(&self, call: Call<Endpoint>) -> Answer {
         authorize(&call, &self.token)?;
-        parameters::query(&call, &[])?;
+        let wait = Wait::parse(&parameters::query(&call, &[Wait::PARAMETER])?)?;
         let spec: ServiceSpec = body::read_json(call.request, BODY_BYTES_MAX).await?;
-        self.declare(Command::Create(spec)).await
+        self.declare(Command::Create(spec), wait).await
     }
 
     /// `PUT /services/{id}`.
     pub(super) async fn put(&self, call: Call<Endpoint>) -> Answer {
         authorize(&call, &self.token)?;
-        parameters::query(&call, &[])?;
+        let wait = Wait::parse(&parameters::query(&call, &[Wait::PARAMETER])?)?;
         let target = parameters::target(&call)?;
         let expect = conditional::expectation(call.request.headers())?;
         let spec = body::read_json(call.request, BODY_BYTES_MAX).await?;
-        self.declare(Command::Put {
+        let command = Command::Put {
             target,
             spec,
             expect,
-        })
-        .await
+        };
+        self.declare(command, wait).await
     }
 
     /// `DELETE /services/{id}`.
     pub(super) async fn delete(&self, call: &Call<Endpoint>) -> Answer {
         authorize(call, &self.token)?;
-        parameters::query(call, &[])?;
+        let wait = Wait::parse(&parameters::query(call, &[Wait::PARAMETER])?)?;
         let command = Command::Delete {
             target: parameters::target(call)?,
             expect: conditional::expectation(call.request.headers())?,
@@ -81,7 +83,8 @@ impl Api {
             .map_err(problem::from_write)?;
         let mut response = Response::new(body::empty());
         *response.status_mut() = StatusCode::NO_CONTENT;
-        Ok(written(response, committed.revision, None))
+        let response = written(response, committed.revision, None);
+        Ok(self.settled(wait, committed.revision, None, response).await)
     }
 
     /// The service that the path means, as it is published.
@@ -94,7 +97,7 @@ impl Api {
             .ok_or_else(|| Problem::not_found(format!("there is no service {target}")))
     }
 
-    async fn declare(&self, command: Command) -> Answer {
+    async fn declare(&self, command: Command, wait: Wait) -> Answer {
         let Committed {
             revision,
             outcome,
@@ -115,7 +118,10 @@ impl Api {
             let location = format!("/services/{}", service.id);
             insert(&mut response, header::LOCATION, &location);
         }
-        Ok(written(response, revision, Some(service.revision)))
+        let response = written(response, revision, Some(service.revision));
+        Ok(self
+            .settled(wait, revision, Some(service.id), response)
+            .await)
     }
 
     /// The service as JSON, from the snapshot when that has just this state of it.

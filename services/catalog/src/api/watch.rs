@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use catalog_api::{HISTORY_HEADER, Revision};
-use http::{HeaderName, StatusCode, header};
+use catalog_api::{HISTORY_HEADER, RECEIVER_HEADER, Receiver, Revision, STREAM_HEADER, ServiceRef};
+use http::{HeaderMap, HeaderName, StatusCode, header};
 use service_kit::{
     http::{Call, Response, body},
     problem::Problem,
@@ -18,6 +18,9 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// Sent with every stream, and back by a client that resumes.
 const HISTORY: HeaderName = HeaderName::from_static(HISTORY_HEADER);
 
+/// Sent with a stream whose reader announced receipts.
+const STREAM: HeaderName = HeaderName::from_static(STREAM_HEADER);
+
 /// When to come back after every stream was taken.
 const FULL_RETRY: Duration = Duration::from_secs(5);
 
@@ -30,12 +33,18 @@ impl Api {
             .map(|text| text.parse())
             .transpose()
             .map_err(|error| Problem::bad_request(format!("since: {error}")))?;
-        let filter = query
+        let filter: Option<ServiceRef> = query
             .get("service")
             .map(|text| text.parse())
             .transpose()
             .map_err(|error| Problem::bad_request(format!("service: {error}")))?;
         let headers = call.request.headers();
+        let receiver = announced(headers)?;
+        if receiver.is_some() && filter.is_some() {
+            return Err(Problem::bad_request(format!(
+                "{RECEIVER_HEADER} and service exclude each other: receipts are for the whole catalog"
+            )));
+        }
         let resume = match headers.get(LAST_EVENT_ID) {
             // A position in another history is a gap like any other: a snapshot heals it.
             _ if headers
@@ -48,15 +57,28 @@ impl Api {
             // So is an id that is none of ours.
             Some(value) => value.to_str().ok().and_then(|text| text.parse().ok()),
         };
-        let stream = self
+        let opened = self
             .watchers
-            .open(resume, filter)
+            .open(resume, filter, receiver)
             .map_err(|full| Problem::unavailable(format!("{full}; try again later"), FULL_RETRY))?;
-        let mut response = Response::new(body::stream(stream));
+        let mut response = Response::new(body::stream(opened.events));
         *response.status_mut() = StatusCode::OK;
         insert(&mut response, header::CONTENT_TYPE, sse::CONTENT_TYPE);
         insert(&mut response, header::CACHE_CONTROL, "no-store");
         insert(&mut response, HISTORY, self.watchers.history());
+        if let Some(id) = opened.id {
+            insert(&mut response, STREAM, &id.to_string());
+        }
         Ok(response)
     }
+}
+
+/// Who will send receipts, if anybody.
+fn announced(headers: &HeaderMap) -> Result<Option<Receiver>, Problem> {
+    let field = headers.get(RECEIVER_HEADER);
+    // What is no text is no receiver either.
+    let receiver = field.map(|value| value.to_str().unwrap_or_default().parse());
+    receiver
+        .transpose()
+        .map_err(|error| Problem::bad_request(format!("{RECEIVER_HEADER}: {error}")))
 }

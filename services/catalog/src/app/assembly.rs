@@ -70,16 +70,20 @@ impl Assembly {
 
     /// Publishes what is in the store, opens the interface, starts what runs beside it, and registers the catalog in itself.
     pub(super) async fn begin(self, opened: OpenStore, stopped: &Shutdown) -> Work {
-        let (core, outages) = Core::new(opened, &self.metrics, self.detail);
+        let (mut core, outages) = Core::new(opened, &self.metrics, self.detail);
+        let exchange = core.receipts.take();
         let live = &core.registry.live;
+        let receipts = &core.registry.receipts;
         let history = Arc::new(History::new());
         let registry = Arc::clone(&core.registry);
         let (discovery, runner) = Discovery::new(self.sources, registry, &self.readiness);
         self.gate.open(Api {
             registry: Arc::clone(&core.registry),
             live: Arc::clone(live),
+            receipts: Arc::clone(receipts),
             watchers: Watchers::new(
                 Arc::clone(live),
+                Arc::clone(receipts),
                 self.watchers_max,
                 self.heartbeat,
                 Arc::clone(&core.metrics),
@@ -111,6 +115,7 @@ impl Assembly {
                 .sharing
                 .as_ref()
                 .map(|sharing| tokio::spawn(Arc::clone(sharing).run(stopped.clone()))),
+            receipts: exchange.map(|exchange| tokio::spawn(exchange.run(stopped.clone()))),
             follower: tokio::spawn(core.follower().run(following)),
             end_following,
         };

@@ -10,6 +10,7 @@ use crate::{
     metrics::{CatalogMetrics, PoolMetrics},
     opening::{OpenStore, PoolGauge},
     outage::OutageWatch,
+    receipts::{self, Receipts},
     registry::Registry,
     snapshot::Snapshot,
     state::Live,
@@ -21,6 +22,8 @@ pub(super) struct Core {
     pub(super) registry: Arc<Registry>,
     pub(super) metrics: Arc<CatalogMetrics>,
     pub(super) sharing: Option<Arc<Sharing>>,
+    /// Tells the other catalogs of the store about receipts, if there can be any.
+    pub(super) receipts: Option<receipts::sharing::Sharing>,
 }
 
 // === impl Core ===
@@ -35,6 +38,13 @@ impl Core {
         let catalog_metrics = Arc::new(CatalogMetrics::new(metrics));
         let sharing = opened.store.renewals();
         let sharing = sharing.map(|notes| Arc::new(Sharing::new(notes)));
+        let notes = opened.store.receivers();
+        let receipts = Arc::new(Receipts::new(notes.is_some(), Arc::clone(&catalog_metrics)));
+        let exchange = notes.map(|notes| receipts::sharing::Sharing {
+            receipts: Arc::clone(&receipts),
+            notes,
+            availability: opened.store.availability(),
+        });
         let store = Arc::new(ObservedStore::new(
             opened.store,
             Arc::clone(&catalog_metrics),
@@ -46,6 +56,7 @@ impl Core {
             live: Arc::new(Live::new(Snapshot::new(opened.snapshot))),
             leases: Arc::new(Leases::new(sharing.clone())),
             drains: Arc::default(),
+            receipts,
         });
         let pool = opened
             .pool
@@ -59,6 +70,7 @@ impl Core {
             registry,
             metrics: catalog_metrics,
             sharing,
+            receipts: exchange,
         };
         core.follower().begin();
         (core, outages)

@@ -37,6 +37,7 @@ pub(super) struct Tasks {
     pub(super) drains: JoinHandle<()>,
     pub(super) outages: JoinHandle<()>,
     pub(super) sharing: Option<JoinHandle<()>>,
+    pub(super) receipts: Option<JoinHandle<()>>,
     pub(super) follower: JoinHandle<()>,
     /// The follower ends last: writes are answered when they are published, also during the drain.
     pub(super) end_following: ShutdownTrigger,
@@ -98,6 +99,7 @@ impl Work {
             drains,
             outages,
             sharing,
+            receipts,
             follower,
             end_following,
         } = self.tasks;
@@ -108,8 +110,8 @@ impl Work {
         drop(checks.await);
         drop(drains.await);
         drop(outages.await);
-        if let Some(sharing) = sharing {
-            drop(sharing.await);
+        for exchange in [sharing, receipts].into_iter().flatten() {
+            drop(exchange.await);
         }
         end_following.trigger();
         drop(follower.await);

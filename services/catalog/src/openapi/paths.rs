@@ -7,6 +7,7 @@ use super::{
     discovery,
     operation::Operation,
     parameters::{header, id, if_match, if_none_match, instance, path, query, query_of},
+    receipts,
 };
 
 const UNKNOWN: &str = "There is no such service";
@@ -30,6 +31,7 @@ pub(super) fn all() -> Map<String, Value> {
     add("/services", "get", list());
     add("/services", "post", create());
     add("/services/watch", "get", watch());
+    add(catalog_api::RECEIPTS_PATH, "post", receipts::send());
     add("/services/health", "get", services_health());
     add("/services/{id}/health", "get", service_health());
     add("/services/discover", "get", discovery::operation());
@@ -93,11 +95,13 @@ fn create() -> Operation {
     });
     Operation::new("services", "createService", "A new service")
         .guarded()
+        .waits()
         .body("ServiceSpec", &example)
         .answer(201, "It is created", "Service")
         .header(201, "Location", "Where it is")
         .header(201, "ETag", "Its revision")
         .header(201, "X-Catalog-Revision", "Revision of the catalog with it")
+        .or_pending()
         .problem(400, WRONG)
         .problem(409, "The name is taken, or the catalog is full")
         .problem(503, STORE_DOWN)
@@ -118,11 +122,13 @@ fn put() -> Operation {
         .describe("An unknown name creates it, an unknown id does not. The same again makes no revision. Instances stay.")
         .guarded()
         .parameters([id("web"), if_match()])
+        .waits()
         .body("ServiceSpec", &json!({ "name": "web", "description": "The new shop", "policy": {"call": "token"} }))
         .answer(200, "It is as declared", "Service")
         .header(200, "ETag", "Its revision")
         .header(200, "X-Catalog-Revision", "Revision of the catalog with it")
         .answer(201, "It is created", "Service")
+        .or_pending()
         .problem(400, WRONG)
         .problem(404, "There is no service with this integer id")
         .problem(409, "The catalog is full")
@@ -139,6 +145,8 @@ fn delete() -> Operation {
     )
     .guarded()
     .parameters([id("web"), if_match()])
+    .waits()
+    .or_pending()
     .answer_of(204, "It is gone", json!({}))
     .header(
         204,
@@ -163,6 +171,7 @@ fn watch() -> Operation {
             query("since", "Continue after this revision; when that is too long ago, a snapshot comes", "1"),
             query("service", "Only this service, by id or name", "service-api"),
             resume,
+            receipts::announcement(),
         ])
         .answer_of(200, "A stream without an end", json!({ "text/event-stream": { "schema": { "type": "string" } } }))
         .problem(400, WRONG)
@@ -177,12 +186,14 @@ fn put_instance() -> Operation {
         .describe("The same again renews the lease and makes no revision. A draining instance goes on draining, unless it is registered with something changed.")
         .guarded()
         .parameters([id("web"), instance("a"), if_match()])
+        .waits()
         .body("InstanceSpec", &example)
         .answer(200, "It is as declared", "Instance")
         .header(200, "ETag", "Revision of its service")
         .header(200, "X-Catalog-Revision", "Revision of the catalog with it")
         .answer(201, "It is registered", "Instance")
         .header(201, "Location", "Where it is")
+        .or_pending()
         .problem(400, WRONG)
         .problem(404, UNKNOWN)
         .problem(409, "The service has as many instances as it can have")
@@ -207,7 +218,12 @@ fn delete_instance() -> Operation {
         ),
         if_match(),
     ])
-    .answer(202, "It drains", "Instance")
+    .waits()
+    .answer_of(
+        202,
+        "It drains; or, with wait=applied, it does but not at every connected gateway",
+        receipts::draining_or_pending(),
+    )
     .answer_of(204, "It is gone", json!({}))
     .problem(400, WRONG)
     .problem(404, "There is no such service or instance")

@@ -50,6 +50,7 @@ pub(crate) struct Call<'a> {
 
 /// An open watch stream.
 pub(crate) struct Watch {
+    headers: HeaderMap,
     incoming: hyper::body::Incoming,
     parser: Parser,
     pending: Vec<Event>,
@@ -241,6 +242,7 @@ impl Call<'_> {
         assert_eq!(answer.status(), StatusCode::OK);
         assert_eq!(answer.headers()["content-type"], "text/event-stream");
         Watch {
+            headers: answer.headers().clone(),
             incoming: answer.into_body(),
             parser: Parser::new(ANSWER_BYTES_MAX),
             pending: Vec::new(),
@@ -276,6 +278,12 @@ impl Answer {
 // === impl Watch ===
 
 impl Watch {
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
+    }
+
     /// The next event; none at the end of the stream.
     pub(crate) async fn event(&mut self) -> Option<Event> {
         while self.pending.is_empty() {

@@ -17,6 +17,7 @@ mod name_server;
 mod openapi;
 mod property;
 mod reading;
+mod receipts;
 mod schema;
 mod selection;
 #[path = "../../../../database/tests/support/postgres.rs"]

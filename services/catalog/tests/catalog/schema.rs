@@ -17,6 +17,14 @@ pub(crate) fn check(document: &Value, schema: &Value, value: &Value) -> Result<(
                 let pointer = rule.as_str().unwrap().strip_prefix('#').unwrap();
                 return check(document, document.pointer(pointer).unwrap(), value);
             }
+            "oneOf" => {
+                let kinds = rule.as_array().unwrap().iter();
+                let fitting = kinds.filter(|kind| check(document, kind, value).is_ok());
+                return match fitting.count() {
+                    1 => Ok(()),
+                    count => Err(format!("{value} is {count} of {rule}")),
+                };
+            }
             "type" => has_type(rule, value),
             "enum" => rule.as_array().unwrap().contains(value),
             "minimum" => value.as_f64() >= rule.as_f64(),

@@ -1,0 +1,129 @@
+//! Receipts between the catalogs of one store.
+//!
+//! Each catalog notes in the store who reads its streams and how far everyone is, and looks there for the readers of the others: at
+//! once when something begins to be waited for, then with growing pauses, and every 5 s anyway. One statement takes all notes of a turn, and
+//! there are at least 20 ms between two turns, however many receipts and writes there are.
+//!
+//! A stream of another catalog that was opened within the last turn is not known here yet. And a catalog that is cut off from the
+//! store cannot note anything: its gateways do not count as connected after [`SILENCE_MAX`], because nothing that is written elsewhere
+//! can reach them.
+//!
+//! After the store was away nobody is sure for 3.5 s who is there: the notes may be gone, and the others have to see that it is back.
+//! Writes that wait go on waiting meanwhile.
+
+use std::{sync::Arc, time::Duration};
+
+use database::{Availability, Receivers, StoreError};
+use service_kit::shutdown::Shutdown;
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep},
+};
+
+use super::{
+    Receipts, SILENCE_MAX,
+    board::{LOOK_MIN, Notes},
+};
+use crate::follower::chain;
+
+/// Pause after the store could not be asked.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// Exchanges receipts with the other catalogs.
+pub(crate) struct Sharing {
+    pub(crate) receipts: Arc<Receipts>,
+    pub(crate) notes: Arc<dyn Receivers>,
+    pub(crate) availability: watch::Receiver<Availability>,
+}
+
+// === impl Sharing ===
+
+impl Sharing {
+    /// Runs until the stop is asked for, and then says that every stream of this catalog has ended.
+    pub(crate) async fn run(self, shutdown: Shutdown) {
+        let mut availability = self.availability.clone();
+        let mut was_away = false;
+        let mut failing = false;
+        loop {
+            let pause = self.receipts.board.lock().until_look(Instant::now());
+            tokio::select! {
+                () = shutdown.requested() => return self.leave().await,
+                () = self.called() => {}
+                () = sleep(pause) => {}
+                // The sender lives as long as the store. A branch that fails is not looked at again.
+                Ok(()) = availability.changed() => {
+                    let is_away = *availability.borrow_and_update() != Availability::Available;
+                    // After a crash of the database the notes are gone.
+                    let is_back = was_away && !is_away;
+                    was_away = is_away;
+                    if !is_back {
+                        continue;
+                    }
+                    let mut board = self.receipts.board.lock();
+                    board.put_back(Notes::default());
+                    board.lost_sight(Instant::now());
+                }
+            }
+            let pause = match self.turn().await {
+                Ok(()) => {
+                    failing = false;
+                    LOOK_MIN
+                }
+                Err(error) => {
+                    if !failing {
+                        tracing::warn!(error = %chain(&error), "cannot exchange receipts with the other catalogs");
+                    }
+                    failing = true;
+                    self.receipts.board.lock().lost_sight(Instant::now());
+                    RETRY
+                }
+            };
+            tokio::select! {
+                () = shutdown.requested() => return self.leave().await,
+                () = sleep(pause) => {}
+            }
+        }
+    }
+
+    async fn called(&self) {
+        match &self.receipts.sharing {
+            Some(bell) => bell.notified().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    async fn turn(&self) -> Result<(), StoreError> {
+        let board = &self.receipts.board;
+        let notes = board.lock().take_notes(Instant::now());
+        if let Err(error) = self.note(&notes).await {
+            board.lock().put_back(notes);
+            return Err(error);
+        }
+        let begun = Instant::now();
+        if !board.lock().until_look(begun).is_zero() {
+            return Ok(());
+        }
+        let all = self.notes.all(SILENCE_MAX).await?;
+        let propagated = board.lock().see(all, begun, Instant::now());
+        self.receipts.count(&propagated);
+        self.receipts.changed.send_replace(());
+        Ok(())
+    }
+
+    async fn note(&self, notes: &Notes) -> Result<(), StoreError> {
+        if notes.news.is_empty() && notes.ended.is_empty() {
+            return Ok(());
+        }
+        self.notes
+            .record(&notes.news, &notes.ended, SILENCE_MAX)
+            .await
+    }
+
+    async fn leave(&self) {
+        let notes = self.receipts.board.lock().take_last_notes();
+        if let Err(error) = self.note(&notes).await {
+            // They are thrown away by their age.
+            tracing::debug!(error = %chain(&error), "cannot say that the streams have ended");
+        }
+    }
+}
