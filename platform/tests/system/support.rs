@@ -1,9 +1,16 @@
 //! What the scenarios are made of.
 
 pub(crate) mod backend;
+pub(crate) mod fleet;
 pub(crate) mod load;
 pub(crate) mod process;
 pub(crate) mod registry;
+#[path = "../../../database/tests/support/postgres.rs"]
+#[expect(
+    dead_code,
+    reason = "the server can do more than the scenarios ask of it"
+)]
+pub(crate) mod server;
 pub(crate) mod stack;
 pub(crate) mod strict;
 

@@ -72,6 +72,12 @@ impl Registry {
         serde_json::from_slice(answer.body()).unwrap()
     }
 
+    /// A document that is no JSON, whatever its status.
+    pub(crate) async fn text(&self, path: &str) -> String {
+        let answer = self.send(Method::GET, path, None).await;
+        String::from_utf8(answer.body().to_vec()).unwrap()
+    }
+
     /// Creates or changes a service.
     pub(crate) async fn put_service(&self, name: &str, fields: Value) {
         let mut spec = json!({ "name": name });
