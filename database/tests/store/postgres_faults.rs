@@ -162,6 +162,9 @@ async fn a_silent_network_ends_in_time_and_is_forgotten_when_it_is_back() {
     let caught_up = head.wait_for(|head| *head >= meanwhile.revision);
     drop(timeout(PATIENCE, caught_up).await.unwrap().unwrap());
     until_written(&store, "after").await;
+    // And when everything is closed at once, there is nothing to wait for.
+    proxy.sever();
+    until_written(&store, "severed").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,4 +1,5 @@
 //! A TCP proxy that can go silent, as a network does when a cable is pulled: nothing is closed, nothing is answered, nothing passes.
+//! And it can close everything at once, as a firewall does that is started again.
 
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
@@ -13,6 +14,7 @@ use tokio::{
 pub(crate) struct FaultProxy {
     address: SocketAddr,
     passes: watch::Sender<bool>,
+    severed: watch::Sender<()>,
 }
 
 // === impl FaultProxy ===
@@ -23,14 +25,24 @@ impl FaultProxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (sender, passes) = watch::channel(true);
+        let (severed, severs) = watch::channel(());
         tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
-                tokio::spawn(forward(near, port, passes.clone()));
+                let mut severs = severs.clone();
+                severs.mark_unchanged();
+                let forwarding = forward(near, port, passes.clone());
+                tokio::spawn(async move {
+                    tokio::select! {
+                        () = forwarding => {}
+                        _ = severs.changed() => {}
+                    }
+                });
             }
         });
         Self {
             address,
             passes: sender,
+            severed,
         }
     }
 
@@ -44,6 +56,11 @@ impl FaultProxy {
 
     pub(crate) fn heal(&self) {
         self.passes.send_replace(true);
+    }
+
+    /// Closes every connection that there is.
+    pub(crate) fn sever(&self) {
+        self.severed.send_replace(());
     }
 }
 

@@ -7,6 +7,8 @@ mod console;
 mod discovery;
 mod drain;
 mod failing_calls;
+#[path = "../../../../database/tests/support/fault_proxy.rs"]
+mod fault_proxy;
 mod harness;
 mod health;
 mod history;
@@ -18,6 +20,7 @@ mod openapi;
 mod property;
 mod reading;
 mod receipts;
+mod replicas;
 mod schema;
 mod selection;
 #[path = "../../../../database/tests/support/postgres.rs"]
