@@ -5,6 +5,8 @@
 //! `MODEL_SEED` and `MODEL_WRITES` choose another run. The same seed gives the same writes and the same faults after the same number of
 //! writes; what happens at once in between is the machine's choice.
 
+#![expect(clippy::expect_used, reason = "tests fail by panicking")]
+
 mod client;
 mod faults;
 mod replica;

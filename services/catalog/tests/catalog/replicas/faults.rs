@@ -1,5 +1,10 @@
 //! What goes wrong, and when: after numbers of writes that the seed decides.
 
+#![expect(
+    clippy::print_stdout,
+    reason = "a failing run says what was done to it"
+)]
+
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
     time::Duration,

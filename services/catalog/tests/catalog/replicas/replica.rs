@@ -1,6 +1,10 @@
 //! A catalog as a process, whose way to the database can be cut, and which can be killed and started again.
 
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+#![expect(
+    clippy::print_stdout,
+    reason = "a failing run shows the logs of its catalogs"
+)]
 
 use std::{
     fs::File,

@@ -1,6 +1,10 @@
 //! Somebody who watches, loses his stream at random, and comes again at one catalog or the other.
 
-#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "tests fail by panicking"
+)]
 
 use std::{collections::BTreeMap, time::Duration};
 
