@@ -69,7 +69,8 @@ impl Verdict<'_> {
 
     fn growth_percent(&self) -> Option<f64> {
         let (recorded, found) = (self.recorded?, self.found?);
-        Some((found as f64 / recorded.max(1) as f64 - 1.0) * 100.0)
+        // In this order five per cent of a thousand are exactly five.
+        Some((found as f64 - recorded as f64) * 100.0 / recorded.max(1) as f64)
     }
 }
 
