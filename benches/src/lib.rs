@@ -23,7 +23,9 @@ use crate::rig::{machine::Machine, plan::Plan, report::Report};
 pub fn measure(programs: &Path, results: &Path) -> Result<()> {
     let plan = Plan::from_environment(&[("peers", &peers::NAMES), ("platform", &platform::NAMES)])?;
     let mut report = Report::new(&Machine::read(programs, &plan), &plan);
-    peers::compare(programs, &plan, &mut report)?;
-    platform::measure(programs, &plan, &mut report)?;
-    report.write(results)
+    let outcome = peers::compare(programs, &plan, &mut report)
+        .and_then(|()| platform::measure(programs, &plan, &mut report));
+    // What was measured before something failed took minutes: it is written, too.
+    report.write(results)?;
+    outcome
 }
