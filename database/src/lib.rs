@@ -1,15 +1,19 @@
 //! Where the catalog is kept: one trait, [`CatalogStore`], and the stores behind it.
 //!
 //! What a write *means* is decided by one pure function, [`decide()`], so that every store gives the same answers; a store only
-//! adds atomicity, durability and order. SQL appears in this crate and nowhere else.
+//! adds atomicity, durability and order. SQL and Redis appear in this crate and nowhere else.
+//!
+//! Beside the catalog there is what becomes of calls: [`history`], in memory or shared by catalogs in a [`redis`].
 //!
 //! Must not know: HTTP, leases, watchers. It hands out whole services and revisions.
 
 pub mod command;
 pub mod decide;
 pub mod found;
+pub mod history;
 pub mod postgres;
 pub mod receivers;
+pub mod redis;
 pub mod renewals;
 pub mod retention;
 pub mod sqlite;
@@ -21,6 +25,7 @@ pub use postgres::{
     PostgresConfig, PostgresConfigError, PostgresError, PostgresStore, pool::PoolState,
 };
 pub use receivers::{ReceiverNote, Receivers};
+pub use redis::{Redis, RedisConfig, RedisConfigError, RedisHistory, SharedError};
 pub use renewals::{Renewal, Renewals};
 pub use retention::{DELETIONS_KEPT, Options};
 pub use sqlite::{OpenError, Opened, SetAside, SqliteStore};

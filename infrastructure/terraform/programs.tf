@@ -78,6 +78,7 @@ resource "docker_container" "service_catalog" {
   env = [
     "CATALOG_TOKEN_FILE=/run/secrets/catalog-token",
     "DATABASE_URL_FILE=/run/secrets/database-url",
+    "REDIS_URL_FILE=/run/secrets/redis-url",
     "LOG_FORMAT=json",
     "RUST_LOG=${var.log_level}",
   ]
@@ -86,7 +87,7 @@ resource "docker_container" "service_catalog" {
   tmpfs = { "/data" = "uid=10001,gid=10001,mode=0700" }
 
   dynamic "volumes" {
-    for_each = toset(["catalog-token", "database-url"])
+    for_each = toset(["catalog-token", "database-url", "redis-url"])
     content {
       host_path      = "${var.secrets_dir}/${volumes.key}"
       container_path = "/run/secrets/${volumes.key}"

@@ -4,12 +4,16 @@ mod conformance;
 #[path = "../support/fault_proxy.rs"]
 mod fault_proxy;
 mod fixture;
+mod history;
 mod kill;
 mod model;
+#[path = "../support/redis.rs"]
+mod redis_server;
 #[path = "../support/postgres.rs"]
 mod server;
 
 mod postgres;
 mod postgres_faults;
 mod postgres_replicas;
+mod redis;
 mod sqlite;

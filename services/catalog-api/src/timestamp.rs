@@ -14,6 +14,9 @@ use crate::Invalid;
 #[serde(try_from = "String", into = "String")]
 pub struct Timestamp(SystemTime);
 
+/// The last moment that RFC 3339 can write.
+const UNIX_MILLIS_MAX: u64 = 253_402_300_799_999;
+
 // === impl Timestamp ===
 
 impl Timestamp {
@@ -27,6 +30,17 @@ impl Timestamp {
             since_epoch.subsec_millis() * 1_000_000,
         );
         Self(UNIX_EPOCH + whole_millis)
+    }
+
+    /// So many milliseconds after the beginning of 1970, in UTC; the end of the year 9999 when it is later.
+    pub fn from_unix_millis(millis: u64) -> Self {
+        Self(UNIX_EPOCH + Duration::from_millis(millis.min(UNIX_MILLIS_MAX)))
+    }
+
+    /// Milliseconds since the beginning of 1970.
+    pub fn unix_millis(self) -> u64 {
+        let since_epoch = self.0.duration_since(UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)
     }
 
     /// The time before this one by so much; 1970 when that is further back than times go.

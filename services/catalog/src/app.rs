@@ -4,6 +4,7 @@ mod assembly;
 mod core;
 mod gate;
 mod lifetime;
+mod shared;
 
 use std::{io, net::SocketAddr, path::PathBuf, sync::Arc};
 
@@ -135,6 +136,7 @@ impl Catalog {
         let (begun, begins) = watch::channel(false);
         let assembly = Assembly {
             source,
+            redis: config.redis,
             seeds,
             own,
             token: token.clone(),

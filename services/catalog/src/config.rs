@@ -3,7 +3,7 @@
 use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use catalog_api::Address;
-use database::PostgresConfig;
+use database::{PostgresConfig, RedisConfig};
 use service_kit::{
     listen::ListenAddress,
     secret::Secret,
@@ -36,7 +36,12 @@ pub const SETTINGS: &[Setting] = &[
     )
     .allowed("postgres://user:password@host:port/database")
     .secret(),
-    Setting::new("REDIS_URL", "Must be unset: this version uses no Redis").secret(),
+    Setting::new(
+        "REDIS_URL",
+        "Redis that several catalogs share for the history of calls; unset = each in its process",
+    )
+    .allowed("redis://user:password@host:port/number")
+    .secret(),
     Setting::new("CATALOG_WATCHERS_MAX", "Most open watch streams")
         .default("4096")
         .allowed("a number from 1"),
@@ -101,6 +106,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// The database that several catalogs share; none = the embedded one.
     pub database: Option<PostgresConfig>,
+    /// The Redis that several catalogs share; none = what would be in it is of this process.
+    pub redis: Option<RedisConfig>,
     /// Token that writes need; none = read or create the one in the folder.
     pub token: Option<Secret>,
     /// What it registers itself as; none = the address it listens on.
@@ -119,15 +126,14 @@ impl Config {
     /// Reads [`SETTINGS`].
     ///
     /// # Errors
-    /// A setting that is wrong, or that has no effect in this version.
+    /// A setting that is wrong.
     pub fn from_settings(settings: &Settings) -> Result<Self, SettingsError> {
-        if settings.is_explicit("REDIS_URL") {
-            let reason = "this version uses no Redis; unset REDIS_URL";
-            return Err(settings.invalid("REDIS_URL", reason));
-        }
         let database = settings.secret("DATABASE_URL")?;
         let database = database.map(|url| url.expose().parse()).transpose();
         let database = database.map_err(|error| settings.invalid("DATABASE_URL", error))?;
+        let redis = settings.secret("REDIS_URL")?;
+        let redis = redis.map(|url| url.expose().parse()).transpose();
+        let redis = redis.map_err(|error| settings.invalid("REDIS_URL", error))?;
         let Span(heartbeat) = settings.get("CATALOG_HEARTBEAT")?;
         if !HEARTBEAT_RANGE.contains(&heartbeat) {
             return Err(settings.invalid("CATALOG_HEARTBEAT", "out of range"));
@@ -141,6 +147,7 @@ impl Config {
             listen: settings.listen("CATALOG_LISTEN")?,
             data_dir: settings.get("DATA_DIR")?,
             database,
+            redis,
             token,
             advertise: None,
             watchers_max: settings.get("CATALOG_WATCHERS_MAX")?,

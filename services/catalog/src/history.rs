@@ -1,137 +1,97 @@
-//! What became of calls: a log of the newest ones, and statistics over all of them. In memory, of this process, and lost with it.
+//! What became of calls: a log of the newest ones, and statistics over all of them.
 //!
-//! Both are written when a call ends, and neither is ever waited for. A store that replicas share can take their place behind
-//! [`History::record`], [`History::newest`] and [`History::statistics`]; nothing else knows how they are kept.
+//! Both are written in memory when a call ends. With Redis the calls also go through a bounded buffer (`recorder`) into the history that
+//! all catalogs share, and that is what is shown; while Redis is away, what this process knows is. Neither is ever waited for.
 
 mod endpoint;
-mod latencies;
-mod log;
-mod series;
-mod statistics;
+mod recorder;
+mod report;
 
-use std::time::Duration;
+use std::sync::Arc;
 
-use catalog_api::{InstanceId, ServiceId, ServiceName, Timestamp};
-use serde::{Serialize, Serializer};
-use service_kit::http::milliseconds;
+use catalog_api::{ServiceId, ServiceRef};
+use database::history::{CallHistory, MemoryHistory};
+use serde::Serialize;
 
 pub(crate) use self::{
     endpoint::endpoint,
-    log::{LogFilter, StatusFilter},
-    statistics::StatisticsReport,
+    recorder::{Buffer, Recorder},
+    report::StatisticsReport,
 };
-use self::{log::Log, statistics::Statistics};
-use crate::snapshot::Snapshot;
+use crate::{follower::chain, snapshot::Snapshot};
+pub(crate) use database::history::{CallRecord, Ended, LogFilter, StatusFilter};
 
-/// One call that ended.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct CallRecord {
-    /// When it began.
-    pub(crate) at: Timestamp,
-    pub(crate) request_id: String,
-    pub(crate) service_id: ServiceId,
-    pub(crate) service: ServiceName,
-    pub(crate) method: String,
-    /// The path at the instance, as a template: what tells one caller from another is not in it. Nor is the query.
-    pub(crate) endpoint: String,
-    /// What the caller got; none when he did not wait.
-    pub(crate) status: Option<u16>,
-    /// The last instance that was tried.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) instance: Option<InstanceId>,
-    /// How many were tried.
-    pub(crate) attempts: u8,
-    /// Until the header of the answer.
-    #[serde(rename = "latency_ms", serialize_with = "in_milliseconds")]
-    pub(crate) latency: Duration,
-    /// Until the end of its body.
-    #[serde(rename = "duration_ms", serialize_with = "in_milliseconds")]
-    pub(crate) duration: Duration,
-    /// Bytes of the request's body.
-    pub(crate) bytes_in: u64,
-    /// Bytes of the body of the instance's answer.
-    pub(crate) bytes_out: u64,
-    pub(crate) ended: Ended,
+/// Log and statistics.
+pub(crate) struct History {
+    own: MemoryHistory,
+    shared: Option<Shared>,
 }
 
-/// How a call ended.
+/// The history of all catalogs.
+pub(crate) struct Shared {
+    pub(crate) history: Arc<dyn CallHistory>,
+    /// On the way there.
+    pub(crate) buffer: Arc<Buffer>,
+}
+
+/// Whose calls an answer is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Ended {
-    /// With a whole answer, which may be an error.
-    Complete,
-    /// The instance broke off within its answer.
-    Cut,
-    /// The caller went away.
-    Left,
-}
-
-/// Log and statistics of one catalog.
-pub(crate) struct History {
-    log: Log,
-    statistics: Statistics,
+pub(crate) enum Scope {
+    /// Those of all catalogs that share a Redis.
+    Shared,
+    /// Those that went through this process since it began.
+    Process,
 }
 
 // === impl History ===
 
 impl History {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(shared: Option<Shared>) -> Self {
         Self {
-            log: Log::new(),
-            statistics: Statistics::new(),
+            own: MemoryHistory::new(),
+            shared,
         }
     }
 
     /// Takes a call down.
     pub(crate) fn record(&self, record: CallRecord, snapshot: &Snapshot) {
-        self.statistics.add(&record, snapshot);
-        self.log.push(record);
+        let record = Arc::new(record);
+        if let Some(shared) = &self.shared {
+            shared.buffer.push(Arc::clone(&record));
+        }
+        self.own.add(record, &|id| exists(snapshot, id));
     }
 
     /// The calls that a filter lets through, newest first.
-    pub(crate) fn newest(&self, filter: &LogFilter) -> Vec<std::sync::Arc<CallRecord>> {
-        self.log.newest(filter)
+    pub(crate) async fn newest(&self, filter: &LogFilter) -> (Scope, Vec<Arc<CallRecord>>) {
+        if let Some(shared) = &self.shared {
+            match shared.history.newest(filter).await {
+                Ok(calls) => return (Scope::Shared, calls),
+                Err(error) => {
+                    tracing::debug!(error = %chain(&error), "the shared log cannot be read")
+                }
+            }
+        }
+        (Scope::Process, self.own.newest_now(filter))
     }
 
     /// The statistics of all services that there are.
-    pub(crate) fn statistics(&self, snapshot: &Snapshot) -> StatisticsReport {
-        self.statistics.report(snapshot)
-    }
-}
-
-// === impl CallRecord ===
-
-impl CallRecord {
-    /// A failure of the service, or of the way to it.
-    fn is_error(&self) -> bool {
-        self.ended == Ended::Cut || self.status.is_some_and(|status| status >= 500)
-    }
-}
-
-fn in_milliseconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_f64(milliseconds(*duration))
-}
-
-#[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
-
-    pub(crate) fn record(service: u64, path: &str, status: u16) -> CallRecord {
-        CallRecord {
-            at: Timestamp::now(),
-            request_id: "r".to_owned(),
-            service_id: ServiceId(service),
-            service: format!("s-{service}").parse().unwrap(),
-            method: "GET".to_owned(),
-            endpoint: endpoint(path),
-            status: Some(status),
-            instance: None,
-            attempts: 1,
-            latency: Duration::from_millis(10),
-            duration: Duration::from_millis(20),
-            bytes_in: 1,
-            bytes_out: 2,
-            ended: Ended::Complete,
+    pub(crate) async fn statistics(&self, snapshot: &Snapshot) -> StatisticsReport {
+        let services: Vec<ServiceId> = snapshot.entries().map(|entry| entry.service.id).collect();
+        if let Some(shared) = &self.shared {
+            match shared.history.statistics(&services).await {
+                Ok(found) => return StatisticsReport::new(Scope::Shared, found, snapshot),
+                Err(error) => {
+                    tracing::debug!(error = %chain(&error), "the shared statistics cannot be read");
+                }
+            }
         }
+        let found = self.own.statistics_now(&services);
+        StatisticsReport::new(Scope::Process, found, snapshot)
     }
+}
+
+fn exists(snapshot: &Snapshot, id: ServiceId) -> bool {
+    snapshot.get(&ServiceRef::Id(id)).is_some()
 }

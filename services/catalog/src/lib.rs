@@ -11,7 +11,8 @@
 //! Instances that do not register themselves are found by `discovery`, which writes through the registry like everybody else.
 //!
 //! The store is a file of its own or a database that several catalogs share (`opening`). A shared one may be away: then what is
-//! published stays, and writes are refused (`outage`).
+//! published stays, and writes are refused (`outage`). Catalogs may also share a Redis, without which everything goes on (`history`,
+//! `redis_watch`).
 //!
 //! Gateways say how far they are (`receipts`), so that a write can wait until it is in effect.
 //!
@@ -40,6 +41,7 @@ mod presence;
 mod probe;
 mod problem;
 mod receipts;
+mod redis_watch;
 mod registry;
 mod seeds;
 mod snapshot;

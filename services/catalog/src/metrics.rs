@@ -4,7 +4,7 @@ use catalog_api::{Service, ServiceName, Status};
 use database::PoolState;
 use http::StatusCode;
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
 };
 use service_kit::metrics::Metrics;
 
@@ -52,6 +52,14 @@ pub(crate) struct PoolMetrics {
     idle: IntGauge,
     /// Operations that wait for a connection to the store.
     waiting: IntGauge,
+}
+
+/// The Redis that catalogs share.
+pub(crate) struct RedisMetrics {
+    /// Whether Redis can be used; 0 also when none is configured.
+    pub(crate) connected: IntGauge,
+    /// Calls that are missing in the shared history, because too many had to wait for Redis.
+    pub(crate) left_out: IntCounter,
 }
 
 /// What became of an instance whose lease ran out.
@@ -188,6 +196,29 @@ impl CatalogMetrics {
                 self.instances
                     .remove_label_values(&[name.as_str(), status.as_str()]),
             );
+        }
+    }
+}
+
+// === impl RedisMetrics ===
+
+impl RedisMetrics {
+    pub(crate) fn new(metrics: &Metrics, is_configured: bool) -> Self {
+        let gauge = |name: &str, help: &str| metrics.register(IntGauge::new(name, help));
+        let configured = gauge(
+            "service_catalog_redis_configured",
+            "Whether REDIS_URL is set",
+        );
+        configured.set(is_configured.into());
+        Self {
+            connected: gauge(
+                "service_catalog_redis_connected",
+                "Whether Redis can be used; 0 also when none is configured",
+            ),
+            left_out: metrics.register(IntCounter::new(
+                "service_catalog_history_left_out_total",
+                "Calls that are missing in the shared history, because too many had to wait for Redis",
+            )),
         }
     }
 }

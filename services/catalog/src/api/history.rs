@@ -20,16 +20,16 @@ const LIMIT: usize = 100;
 
 impl Api {
     /// The newest calls.
-    pub(super) fn logs(&self, call: &Call<Endpoint>) -> Answer {
+    pub(super) async fn logs(&self, call: &Call<Endpoint>) -> Answer {
         let query = parameters::query(call, &["service", "status", "since", "limit"])?;
-        let calls = self.history.newest(&filter(&query)?);
-        Ok(fresh(&json!({ "calls": calls })))
+        let (scope, calls) = self.history.newest(&filter(&query)?).await;
+        Ok(fresh(&json!({ "scope": scope, "calls": calls })))
     }
 
     /// Sums over calls.
-    pub(super) fn statistics(&self, call: &Call<Endpoint>) -> Answer {
+    pub(super) async fn statistics(&self, call: &Call<Endpoint>) -> Answer {
         parameters::query(call, &[])?;
-        Ok(fresh(&self.history.statistics(&self.live.load())))
+        Ok(fresh(&self.history.statistics(&self.live.load()).await))
     }
 }
 

@@ -3,6 +3,7 @@
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use catalog_api::ServiceSpec;
+use database::RedisConfig;
 use service_kit::{
     metrics::Metrics,
     readiness::{Condition, Readiness},
@@ -16,6 +17,7 @@ use super::{
     core::Core,
     gate::Gate,
     lifetime::{Tasks, Work},
+    shared::Sharing,
 };
 use crate::{
     api::Api,
@@ -25,6 +27,7 @@ use crate::{
     follower::chain,
     health::Checker,
     history::History,
+    metrics::RedisMetrics,
     opening::{OpenStore, Source},
     presence::{OwnEntry, Presence},
     watch::Watchers,
@@ -33,6 +36,8 @@ use crate::{
 /// Everything but the store.
 pub(super) struct Assembly {
     pub(super) source: Source,
+    /// What catalogs share besides the store.
+    pub(super) redis: Option<RedisConfig>,
     pub(super) seeds: [ServiceSpec; 2],
     pub(super) own: OwnEntry,
     pub(super) token: Secret,
@@ -74,7 +79,15 @@ impl Assembly {
         let exchange = core.receipts.take();
         let live = &core.registry.live;
         let receipts = &core.registry.receipts;
-        let history = Arc::new(History::new());
+        let sharing = self
+            .redis
+            .as_ref()
+            .map(|config| Sharing::new(config, Arc::clone(live), &self.metrics, &self.readiness));
+        if sharing.is_none() {
+            // The same series with and without Redis.
+            RedisMetrics::new(&self.metrics, false);
+        }
+        let history = Arc::new(History::new(sharing.as_ref().map(Sharing::history)));
         let registry = Arc::clone(&core.registry);
         let (discovery, runner) = Discovery::new(self.sources, registry, &self.readiness);
         self.gate.open(Api {
@@ -104,6 +117,7 @@ impl Assembly {
         self.loaded.pass();
         let checks = Checks::new(Arc::clone(&core.registry), self.own.duty());
         let (end_following, following) = shutdown::channel();
+        let redis = sharing.map_or_else(Vec::new, |sharing| sharing.start(&following));
         let tasks = Tasks {
             keeper: tokio::spawn(core.keeper().run(stopped.clone())),
             discovery: runner.map(|runner| tokio::spawn(runner.run(stopped.clone()))),
@@ -116,6 +130,7 @@ impl Assembly {
                 .as_ref()
                 .map(|sharing| tokio::spawn(Arc::clone(sharing).run(stopped.clone()))),
             receipts: exchange.map(|exchange| tokio::spawn(exchange.run(stopped.clone()))),
+            redis,
             follower: tokio::spawn(core.follower().run(following)),
             end_following,
         };

@@ -38,6 +38,8 @@ pub(super) struct Tasks {
     pub(super) outages: JoinHandle<()>,
     pub(super) sharing: Option<JoinHandle<()>>,
     pub(super) receipts: Option<JoinHandle<()>>,
+    /// What keeps a Redis up to date. It ends with the follower: calls end during the drain.
+    pub(super) redis: Vec<JoinHandle<()>>,
     pub(super) follower: JoinHandle<()>,
     /// The follower ends last: writes are answered when they are published, also during the drain.
     pub(super) end_following: ShutdownTrigger,
@@ -100,6 +102,7 @@ impl Work {
             outages,
             sharing,
             receipts,
+            redis,
             follower,
             end_following,
         } = self.tasks;
@@ -115,6 +118,9 @@ impl Work {
         }
         end_following.trigger();
         drop(follower.await);
+        for task in redis {
+            drop(task.await);
+        }
         // Closing waits for the disk. The last owners of the store are these two, and the interface that nobody asks any more.
         let (presence, core) = (self.presence, self.core);
         drop(tokio::task::spawn_blocking(move || drop((presence, core))).await);

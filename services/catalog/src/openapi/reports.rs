@@ -15,6 +15,7 @@ pub(super) fn all() -> Map<String, Value> {
     add("HealthReport", health_report());
     add("ServiceHealth", service_health());
     add("Verdict", verdict());
+    add("Scope", scope());
     add("CallLog", call_log());
     add("Statistics", statistics());
     add("Windows", windows());
@@ -112,7 +113,16 @@ fn call_log() -> Value {
         "bytes_out",
         "ended",
     ];
-    object(json!({ "calls": array(object(call, &every)) }), &["calls"])
+    let properties = json!({ "scope": reference("Scope"), "calls": array(object(call, &every)) });
+    object(properties, &["scope", "calls"])
+}
+
+fn scope() -> Value {
+    json!({
+        "type": "string",
+        "enum": ["shared", "process"],
+        "description": "shared: calls through all catalogs that share a Redis. process: through this one since it began, because there is no Redis or it is away",
+    })
 }
 
 fn statistics() -> Value {
@@ -129,11 +139,12 @@ fn statistics() -> Value {
         "endpoints": array(object(endpoint, &["endpoint", "1m", "15m", "all"])),
     });
     let properties = json!({
+        "scope": reference("Scope"),
         "since": time(),
         "totals": reference("Windows"),
         "services": array(object(service, &["id", "name", "totals", "endpoints"])),
     });
-    object(properties, &["since", "totals", "services"])
+    object(properties, &["scope", "since", "totals", "services"])
 }
 
 fn windows() -> Value {
@@ -144,7 +155,7 @@ fn windows() -> Value {
     });
     let mut schema = object(properties, &["1m", "15m", "all"]);
     schema["description"] =
-        "The last minute, the last quarter of an hour, and since the start".into();
+        "The last minute, the last quarter of an hour, and since the beginning. The first two are longer by up to 10 s; in a shared history the second by up to a minute".into();
     schema
 }
 

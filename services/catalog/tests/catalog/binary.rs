@@ -156,7 +156,7 @@ fn what_cannot_work_is_said_before_the_start() {
             "postgres://u:hunter2@h/d?sslmode=require",
             "without TLS",
         ),
-        ("REDIS_URL", "redis://user:hunter2@host", "unset REDIS_URL"),
+        ("REDIS_URL", "rediss://user:hunter2@host", "redis://"),
     ] {
         let said = env(name, value);
         let named = said.contains(name) && said.contains(says);

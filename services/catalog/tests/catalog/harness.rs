@@ -63,6 +63,7 @@ pub(crate) fn config(data_dir: &Path) -> Config {
         listen: "127.0.0.1:0".parse().unwrap(),
         data_dir: data_dir.to_owned(),
         database: None,
+        redis: None,
         token: None,
         advertise: None,
         watchers_max: 64.try_into().unwrap(),

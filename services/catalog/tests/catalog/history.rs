@@ -170,7 +170,7 @@ async fn a_new_catalog_has_nothing_to_tell() {
     let catalog = Harness::start().await;
     assert_eq!(
         catalog.get("/services/logs").await.json(),
-        json!({"calls": []})
+        json!({"scope": "process", "calls": []})
     );
     let statistics = catalog.get("/services/stats").await.json();
     assert_eq!(statistics["services"], json!([]));

@@ -20,6 +20,8 @@ mod openapi;
 mod property;
 mod reading;
 mod receipts;
+#[path = "../../../../database/tests/support/redis.rs"]
+mod redis_server;
 mod replicas;
 mod schema;
 mod selection;
@@ -27,6 +29,7 @@ mod selection;
 mod server;
 mod shared;
 mod shared_discovery;
+mod shared_history;
 mod shared_outage;
 mod watch;
 mod writing;

@@ -7,24 +7,35 @@ use std::{collections::BTreeMap, time::Duration};
 const DETAIL_BITS: u32 = 3;
 
 /// Counts by bucket.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Latencies(BTreeMap<u16, u64>);
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Latencies(BTreeMap<u16, u64>);
 
 // === impl Latencies ===
 
 impl Latencies {
-    pub(super) fn add(&mut self, latency: Duration) {
-        *self.0.entry(bucket(latency)).or_default() += 1;
+    pub(crate) fn add(&mut self, latency: Duration) {
+        self.add_count(bucket(latency), 1);
     }
 
-    pub(super) fn merge(&mut self, other: &Self) {
-        for (bucket, count) in &other.0 {
-            *self.0.entry(*bucket).or_default() += count;
+    /// Adds what was counted elsewhere.
+    pub(crate) fn add_count(&mut self, bucket: u16, count: u64) {
+        let sum = self.0.entry(bucket).or_default();
+        *sum = sum.saturating_add(count);
+    }
+
+    /// Counts by bucket.
+    pub(crate) fn counts(&self) -> impl Iterator<Item = (u16, u64)> {
+        self.0.iter().map(|(bucket, count)| (*bucket, *count))
+    }
+
+    pub(crate) fn merge(&mut self, other: &Self) {
+        for (bucket, count) in other.counts() {
+            self.add_count(bucket, count);
         }
     }
 
     /// The latency that `percent` of the calls did not exceed; none when there were none.
-    pub(super) fn quantile(&self, percent: u64) -> Option<Duration> {
+    pub(crate) fn quantile(&self, percent: u64) -> Option<Duration> {
         let count: u64 = self.0.values().sum();
         let rank = (count * percent).div_ceil(100).max(1);
         let mut passed = 0;

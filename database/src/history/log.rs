@@ -7,22 +7,26 @@ use parking_lot::Mutex;
 
 use super::CallRecord;
 
-/// How many are kept.
-const RECORDS_MAX: usize = 10_000;
+/// How many calls a log keeps.
+pub const RECORDS_MAX: usize = 10_000;
 
 /// Which calls are asked for; all conditions together.
 #[derive(Debug)]
-pub(crate) struct LogFilter {
-    pub(crate) service: Option<ServiceRef>,
-    pub(crate) status: Option<StatusFilter>,
+pub struct LogFilter {
+    /// Those of this service.
+    pub service: Option<ServiceRef>,
+    /// Those with such a status.
+    pub status: Option<StatusFilter>,
     /// Those that began at this time or later.
-    pub(crate) since: Option<Timestamp>,
-    pub(crate) limit: usize,
+    pub since: Option<Timestamp>,
+    /// Most of them.
+    pub limit: usize,
 }
 
 /// A status, or a class of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum StatusFilter {
+pub enum StatusFilter {
+    /// This one.
     Exact(u16),
     /// The hundreds.
     Class(u16),
@@ -38,8 +42,7 @@ impl Log {
         Self(Mutex::default())
     }
 
-    pub(super) fn push(&self, record: CallRecord) {
-        let record = Arc::new(record);
+    pub(super) fn push(&self, record: Arc<CallRecord>) {
         let mut records = self.0.lock();
         if records.len() >= RECORDS_MAX {
             records.pop_front();
@@ -57,7 +60,7 @@ impl Log {
 // === impl LogFilter ===
 
 impl LogFilter {
-    fn fits(&self, record: &CallRecord) -> bool {
+    pub(crate) fn fits(&self, record: &CallRecord) -> bool {
         let is_service = |service: &ServiceRef| match service {
             ServiceRef::Id(id) => *id == record.service_id,
             ServiceRef::Name(name) => *name == record.service,
@@ -74,7 +77,7 @@ impl LogFilter {
 
 impl StatusFilter {
     /// Reads `404` or `4xx`.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
+    pub fn parse(text: &str) -> Option<Self> {
         if let Some(class) = text.strip_suffix("xx") {
             let class = class.parse().ok().filter(|class| (1..=9).contains(class))?;
             return (text.len() == 3).then_some(Self::Class(class));
@@ -103,7 +106,7 @@ mod tests {
     fn only_the_newest_are_kept() {
         let log = Log::new();
         for number in 0..RECORDS_MAX as u64 + 5 {
-            log.push(record(number, "/", 200));
+            log.push(Arc::new(record(number, "/", 200)));
         }
         let filter = LogFilter {
             service: None,

@@ -2,9 +2,6 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use serde::Serialize;
-use service_kit::http::milliseconds;
-
 use super::{CallRecord, latencies::Latencies};
 
 /// Length of a slot: windows move on in such steps, so that they are up to this much longer than their name.
@@ -22,40 +19,29 @@ pub(super) struct Series {
 }
 
 /// Calls added up.
-#[derive(Clone, Debug, Default)]
-struct Sum {
-    calls: u64,
-    errors: u64,
-    bytes_in: u64,
-    bytes_out: u64,
-    latencies: Latencies,
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sum {
+    /// How many.
+    pub calls: u64,
+    /// Those that failed; see [`CallRecord::is_error`].
+    pub errors: u64,
+    /// Bytes of requests' bodies.
+    pub bytes_in: u64,
+    /// Bytes of the bodies of instances' answers.
+    pub bytes_out: u64,
+    pub(crate) latencies: Latencies,
 }
 
-/// What is answered about a series.
-#[derive(Debug, Serialize)]
-pub(super) struct Windows {
-    #[serde(rename = "1m")]
-    minute: Summary,
-    #[serde(rename = "15m")]
-    quarter: Summary,
-    all: Summary,
-}
-
-#[derive(Debug, Serialize)]
-struct Summary {
-    calls: u64,
-    errors: u64,
-    bytes_in: u64,
-    bytes_out: u64,
-    /// Until the header of the answer. None without calls.
-    latency_ms: Option<Quantiles>,
-}
-
-#[derive(Debug, Serialize)]
-struct Quantiles {
-    p50: f64,
-    p90: f64,
-    p99: f64,
+/// Sums over the last minute, the last quarter of an hour, and all the time. A window may be longer than its name by the step in which
+/// it moves on: 10 s in a process of its own; for catalogs that share a history 10 s for the minute and a minute for the quarter.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Windows {
+    /// The last minute.
+    pub minute: Sum,
+    /// The last quarter of an hour.
+    pub quarter: Sum,
+    /// Everything.
+    pub all: Sum,
 }
 
 // === impl Series ===
@@ -88,12 +74,12 @@ impl Series {
                 }
                 sum.merge(part);
             }
-            sum.summary()
+            sum
         };
         Windows {
             minute: last(MINUTE_SLOTS),
             quarter: last(QUARTER_SLOTS),
-            all: self.all.summary(),
+            all: self.all.clone(),
         }
     }
 }
@@ -101,7 +87,7 @@ impl Series {
 // === impl Sum ===
 
 impl Sum {
-    fn add(&mut self, record: &CallRecord) {
+    pub(crate) fn add(&mut self, record: &CallRecord) {
         self.calls += 1;
         self.errors += u64::from(record.is_error());
         self.bytes_in = self.bytes_in.saturating_add(record.bytes_in);
@@ -109,7 +95,7 @@ impl Sum {
         self.latencies.add(record.latency);
     }
 
-    fn merge(&mut self, other: &Self) {
+    pub(crate) fn merge(&mut self, other: &Self) {
         self.calls += other.calls;
         self.errors += other.errors;
         self.bytes_in = self.bytes_in.saturating_add(other.bytes_in);
@@ -117,22 +103,9 @@ impl Sum {
         self.latencies.merge(&other.latencies);
     }
 
-    fn summary(&self) -> Summary {
-        let quantile = |percent| self.latencies.quantile(percent).map(milliseconds);
-        let quantiles = || {
-            Some(Quantiles {
-                p50: quantile(50)?,
-                p90: quantile(90)?,
-                p99: quantile(99)?,
-            })
-        };
-        Summary {
-            calls: self.calls,
-            errors: self.errors,
-            bytes_in: self.bytes_in,
-            bytes_out: self.bytes_out,
-            latency_ms: quantiles(),
-        }
+    /// Time until the header of the answer that `percent` of the calls did not exceed, within 6 %; none without calls.
+    pub fn latency(&self, percent: u64) -> Option<Duration> {
+        self.latencies.quantile(percent)
     }
 }
 
@@ -161,7 +134,7 @@ mod tests {
         assert!(series.slots.len() <= 91);
         let all = series.windows(99).all;
         assert_eq!((all.errors, all.bytes_in, all.bytes_out), (100, 200, 400));
-        let p99 = all.latency_ms.unwrap().p99;
+        let p99 = all.latency(99).unwrap().as_secs_f64() * 1_000.0;
         assert!((9.3..10.7).contains(&p99), "{p99}");
     }
 }
