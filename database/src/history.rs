@@ -99,6 +99,19 @@ pub struct CallRecord {
     pub bytes_out: u64,
     /// How it ended.
     pub ended: Ended,
+    /// Whether a kept answer was looked for, and found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<CacheUse>,
+}
+
+/// What a look for a kept answer brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CacheUse {
+    /// The answer.
+    Hit,
+    /// Nothing; an instance was asked.
+    Miss,
 }
 
 /// How a call ended.
@@ -172,6 +185,7 @@ pub(crate) mod tests {
             bytes_in: 1,
             bytes_out: 2,
             ended: Ended::Complete,
+            cache: None,
         }
     }
 

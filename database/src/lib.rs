@@ -3,10 +3,11 @@
 //! What a write *means* is decided by one pure function, [`decide()`], so that every store gives the same answers; a store only
 //! adds atomicity, durability and order. SQL and Redis appear in this crate and nowhere else.
 //!
-//! Beside the catalog there is what becomes of calls: [`history`], in memory or shared by catalogs in a [`redis`].
+//! Beside the catalog there is what becomes of calls: [`history`] and kept answers ([`cache`]), in memory or shared by catalogs in a [`redis`].
 //!
 //! Must not know: HTTP, leases, watchers. It hands out whole services and revisions.
 
+pub mod cache;
 pub mod command;
 pub mod decide;
 pub mod found;
@@ -25,7 +26,7 @@ pub use postgres::{
     PostgresConfig, PostgresConfigError, PostgresError, PostgresStore, pool::PoolState,
 };
 pub use receivers::{ReceiverNote, Receivers};
-pub use redis::{Redis, RedisConfig, RedisConfigError, RedisHistory, SharedError};
+pub use redis::{Redis, RedisCache, RedisConfig, RedisConfigError, RedisHistory, SharedError};
 pub use renewals::{Renewal, Renewals};
 pub use retention::{DELETIONS_KEPT, Options};
 pub use sqlite::{OpenError, Opened, SetAside, SqliteStore};

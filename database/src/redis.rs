@@ -1,4 +1,4 @@
-//! What catalogs share besides the catalog itself, in a Redis: the history of calls.
+//! What catalogs share besides the catalog itself, in a Redis: the history of calls, and answers that are kept.
 //!
 //! Redis is a help, never a condition. While it is away every operation fails at once with [`SharedError`] and costs nothing, and
 //! whoever asked goes on with what he has in his own process. A task looks for it all the time ([`watch`]) and says when it is back.
@@ -14,6 +14,7 @@
 //!
 //! **Secrets.** No message contains user, password or URL; [`RedisConfig::target`] is what is shown.
 
+mod cache;
 mod config;
 mod history;
 mod pool;
@@ -25,6 +26,7 @@ use bb8_redis::redis::{Cmd, FromRedisValue, Pipeline, RedisError, aio::Multiplex
 use tokio::{sync::watch as channel, task::AbortHandle};
 
 pub use self::{
+    cache::RedisCache,
     config::{RedisConfig, RedisConfigError},
     history::RedisHistory,
 };

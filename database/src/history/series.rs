@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use super::{CallRecord, latencies::Latencies};
+use super::{CacheUse, CallRecord, latencies::Latencies};
 
 /// Length of a slot: windows move on in such steps, so that they are up to this much longer than their name.
 pub(super) const SLOT: Duration = Duration::from_secs(10);
@@ -29,6 +29,10 @@ pub struct Sum {
     pub bytes_in: u64,
     /// Bytes of the bodies of instances' answers.
     pub bytes_out: u64,
+    /// Those that a kept answer was found for.
+    pub cache_hits: u64,
+    /// Those for which one was looked for in vain.
+    pub cache_misses: u64,
     pub(crate) latencies: Latencies,
 }
 
@@ -92,6 +96,8 @@ impl Sum {
         self.errors += u64::from(record.is_error());
         self.bytes_in = self.bytes_in.saturating_add(record.bytes_in);
         self.bytes_out = self.bytes_out.saturating_add(record.bytes_out);
+        self.cache_hits += u64::from(record.cache == Some(CacheUse::Hit));
+        self.cache_misses += u64::from(record.cache == Some(CacheUse::Miss));
         self.latencies.add(record.latency);
     }
 
@@ -100,6 +106,8 @@ impl Sum {
         self.errors += other.errors;
         self.bytes_in = self.bytes_in.saturating_add(other.bytes_in);
         self.bytes_out = self.bytes_out.saturating_add(other.bytes_out);
+        self.cache_hits += other.cache_hits;
+        self.cache_misses += other.cache_misses;
         self.latencies.merge(&other.latencies);
     }
 

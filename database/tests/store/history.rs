@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use catalog_api::{ServiceId, Timestamp};
 use database::history::{
-    Batch, CallHistory, CallRecord, Ended, LogFilter, MemoryHistory, OTHER, RECORDS_MAX,
+    Batch, CacheUse, CallHistory, CallRecord, Ended, LogFilter, MemoryHistory, OTHER, RECORDS_MAX,
     SERVICE_ENDPOINTS_MAX, StatusFilter,
 };
 
@@ -26,6 +26,7 @@ pub(crate) fn call(service: u64, endpoint: &str, status: u16) -> CallRecord {
         bytes_in: 1,
         bytes_out: 2,
         ended: Ended::Complete,
+        cache: None,
     }
 }
 
@@ -116,6 +117,7 @@ async fn adds_up(history: &dyn CallHistory) {
     let mut calls = vec![call(1, "/a", 200), call(1, "/a", 503), call(2, "/b", 404)];
     calls.push(CallRecord {
         ended: Ended::Cut,
+        cache: Some(CacheUse::Miss),
         latency: Duration::from_secs(2),
         bytes_out: u64::from(u32::MAX) * 3,
         ..call(1, "/b", 200)
@@ -143,6 +145,7 @@ async fn adds_up(history: &dyn CallHistory) {
     assert_eq!(found.services.keys().copied().collect::<Vec<_>>(), ids[..2]);
     let first = &found.services[&ServiceId(1)];
     assert_eq!((first.totals.all.calls, first.totals.all.errors), (3, 2));
+    assert_eq!((totals.cache_hits, first.totals.all.cache_misses), (0, 1));
     assert_eq!(first.totals.minute, first.totals.all);
     assert_eq!(first.totals.quarter, first.totals.all);
     let [p50, p99] = [50, 99].map(|percent| first.totals.minute.latency(percent).unwrap());

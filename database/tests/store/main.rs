@@ -1,5 +1,6 @@
 //! The stores against their contract, through the public interface only.
 
+mod cache;
 mod conformance;
 #[path = "../support/fault_proxy.rs"]
 mod fault_proxy;

@@ -5,9 +5,10 @@
 use std::time::{Duration, Instant};
 
 use catalog_api::ServiceId;
-use database::{Redis, RedisHistory, history::CallHistory as _};
+use database::{Redis, RedisCache, RedisHistory, history::CallHistory as _};
 
 use crate::{
+    cache,
     fault_proxy::FaultProxy,
     history::{self, batch, call, everything},
     redis_server::RedisServer,
@@ -36,6 +37,18 @@ async fn the_history_keeps_its_promises() {
         let redis = open(&server.url()).await;
         servers.push(server);
         RedisHistory::new(redis)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_cache_keeps_its_promises() {
+    let mut servers = Vec::new();
+    cache::all(async || {
+        let server = RedisServer::start();
+        let redis = open(&server.url()).await;
+        servers.push(server);
+        RedisCache::new(redis, cache::TOTAL_BYTES_MAX)
     })
     .await;
 }

@@ -34,10 +34,11 @@ use service_kit::{
 };
 use tokio::time::Instant;
 
+use self::{answer::AnswerBody, client::Clients, exchange::Exchange, replay::Replay};
 pub(crate) use self::{attempt::AttemptError, exchange::Passed, path::target, ticket::Ticket};
-use self::{client::Clients, exchange::Exchange, replay::Replay};
 use crate::{
-    history::{Ended, History},
+    answers::{Answers, Found, Kept, Question},
+    history::{CacheUse, Ended, History},
     metrics::CatalogMetrics,
     state::Live,
 };
@@ -59,6 +60,7 @@ pub(crate) struct Calls {
     token: Secret,
     metrics: Arc<CatalogMetrics>,
     history: Arc<History>,
+    answers: Answers,
     clients: Clients,
     lines: Mutex<HashMap<ServiceId, Arc<Line>>>,
 }
@@ -111,12 +113,14 @@ impl Calls {
         token: Secret,
         metrics: Arc<CatalogMetrics>,
         history: Arc<History>,
+        answers: Answers,
     ) -> Self {
         Self {
             live,
             token,
             metrics,
             history,
+            answers,
             clients: Clients::default(),
             lines: Mutex::default(),
         }
@@ -152,6 +156,15 @@ impl Calls {
             return Err(CallError::Circle);
         }
         let headers = headers::for_instance(&parts, peer, &request_id, &self.token);
+        let question = Question::new(service.id, &parts, &target, &headers);
+        let found = match self.answers.find(question).await {
+            Found::Hit(kept) => return Ok(self.kept(kept, ticket)),
+            found => found,
+        };
+        if matches!(found, Found::Miss(_)) {
+            ticket.looks(CacheUse::Miss);
+            self.metrics.cache_misses.inc();
+        }
         let request::Parts { method, .. } = parts;
         let timeouts = &service.policy.timeouts;
         let exchange = Exchange {
@@ -165,7 +178,24 @@ impl Calls {
             request_id,
             end: Instant::now() + timeouts.total.get(),
         };
-        exchange.run(ticket).await
+        let mut passed = exchange.run(ticket).await?;
+        let keeping = self
+            .answers
+            .passes(found, &mut passed.parts, passed.is_framed);
+        let keeper = keeping.await;
+        passed.body.kept_by(keeper);
+        Ok(passed)
+    }
+
+    fn kept(&self, kept: Kept, ticket: &mut Ticket) -> Passed {
+        ticket.looks(CacheUse::Hit);
+        self.metrics.cache_hits.inc();
+        let (parts, body) = kept.into_answer();
+        Passed {
+            parts,
+            body: AnswerBody::of(body),
+            is_framed: true,
+        }
     }
 
     /// The answer of an instance goes to the caller.
@@ -175,7 +205,7 @@ impl Calls {
         passed: Passed,
         mut ticket: Ticket,
     ) -> Response {
-        let Passed { parts, body } = passed;
+        let Passed { parts, body, .. } = passed;
         self.count(service, parts.status);
         ticket.answers(parts.status);
         Response::from_parts(parts, body.followed_by(ticket).boxed_unsync())

@@ -19,7 +19,7 @@ pub(crate) use self::{
     report::StatisticsReport,
 };
 use crate::{follower::chain, snapshot::Snapshot};
-pub(crate) use database::history::{CallRecord, Ended, LogFilter, StatusFilter};
+pub(crate) use database::history::{CacheUse, CallRecord, Ended, LogFilter, StatusFilter};
 
 /// Log and statistics.
 pub(crate) struct History {

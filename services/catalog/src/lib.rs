@@ -5,7 +5,8 @@
 //! `snapshot` and publishes it through `state`; watchers wake up, and the answer goes out when its revision is published.
 //! Reads never touch the store: they load the snapshot and send bytes that were encoded once.
 //!
-//! Besides that, `health` asks instances how they are, `calls` passes requests on to them and `history` keeps what became of it,
+//! Besides that, `health` asks instances how they are, `calls` passes requests on to them and `answers` keeps those that may be kept,
+//! `history` what became of it,
 //! `drain` takes out those that leave slowly, and `openapi` describes the interface.
 //!
 //! Instances that do not register themselves are found by `discovery`, which writes through the registry like everybody else.
@@ -19,6 +20,7 @@
 //! Leases live in memory only (`lease`): a renewal is no write. [`app`] puts everything together; there are no globals, so any
 //! number of catalogs can run in one process.
 
+mod answers;
 mod api;
 pub mod app;
 mod auth;

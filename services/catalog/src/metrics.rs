@@ -42,6 +42,10 @@ pub(crate) struct CatalogMetrics {
     lease_expirations: IntCounterVec,
     /// Calls through the catalog, by service and status of the answer.
     proxy_calls: IntCounterVec,
+    /// Calls that were answered with a kept answer.
+    pub(crate) cache_hits: IntCounter,
+    /// Calls for which a kept answer was looked for in vain.
+    pub(crate) cache_misses: IntCounter,
 }
 
 /// How full a shared store's pool of connections is.
@@ -131,6 +135,14 @@ impl CatalogMetrics {
                 ),
                 // The status always has three digits, so that names cannot make two series one (see RequestMetrics).
                 &["service", "status"],
+            )),
+            cache_hits: metrics.register(IntCounter::new(
+                "service_catalog_cache_hits_total",
+                "Calls that were answered with a kept answer",
+            )),
+            cache_misses: metrics.register(IntCounter::new(
+                "service_catalog_cache_misses_total",
+                "Calls for which a kept answer was looked for in vain",
             )),
         };
         // Alerts on a rate need the series before its first event.

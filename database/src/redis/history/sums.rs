@@ -142,6 +142,8 @@ fn counts(sum: &Sum) -> BTreeMap<String, String> {
         ("e", sum.errors),
         ("i", sum.bytes_in),
         ("o", sum.bytes_out),
+        ("h", sum.cache_hits),
+        ("m", sum.cache_misses),
     ]
     .into_iter()
     .map(|(measure, count)| (measure.to_owned(), count))
@@ -157,6 +159,8 @@ fn count(sum: &mut Sum, measure: &str, count: u64) {
         "e" => &mut sum.errors,
         "i" => &mut sum.bytes_in,
         "o" => &mut sum.bytes_out,
+        "h" => &mut sum.cache_hits,
+        "m" => &mut sum.cache_misses,
         _ => {
             let bucket = measure.strip_prefix('l').and_then(|text| text.parse().ok());
             if let Some(bucket) = bucket {

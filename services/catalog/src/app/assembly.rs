@@ -3,7 +3,10 @@
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use catalog_api::ServiceSpec;
-use database::RedisConfig;
+use database::{
+    RedisConfig,
+    cache::{MemoryCache, TOTAL_BYTES_MAX},
+};
 use service_kit::{
     metrics::Metrics,
     readiness::{Condition, Readiness},
@@ -20,6 +23,7 @@ use super::{
     shared::Sharing,
 };
 use crate::{
+    answers::Answers,
     api::Api,
     calls::Calls,
     discovery::{Discovery, Sources, checks::Checks},
@@ -90,6 +94,10 @@ impl Assembly {
         let history = Arc::new(History::new(sharing.as_ref().map(Sharing::history)));
         let registry = Arc::clone(&core.registry);
         let (discovery, runner) = Discovery::new(self.sources, registry, &self.readiness);
+        let answers = Answers::new(sharing.as_ref().map_or_else(
+            || Arc::new(MemoryCache::new(TOTAL_BYTES_MAX)) as _,
+            Sharing::answers,
+        ));
         self.gate.open(Api {
             registry: Arc::clone(&core.registry),
             live: Arc::clone(live),
@@ -108,6 +116,7 @@ impl Assembly {
                 self.token.clone(),
                 Arc::clone(&core.metrics),
                 Arc::clone(&history),
+                answers,
             ),
             history,
             discovery,

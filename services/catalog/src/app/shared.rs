@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use database::{Redis, RedisConfig, RedisHistory};
+use database::{
+    Redis, RedisCache, RedisConfig, RedisHistory,
+    cache::{AnswerCache, TOTAL_BYTES_MAX},
+};
 use service_kit::{
     metrics::Metrics,
     readiness::{Condition, Readiness},
@@ -54,6 +57,10 @@ impl Sharing {
             history: Arc::clone(&self.history) as _,
             buffer: Arc::clone(&self.buffer),
         }
+    }
+
+    pub(super) fn answers(&self) -> Arc<dyn AnswerCache> {
+        Arc::new(RedisCache::new(self.redis.clone(), TOTAL_BYTES_MAX))
     }
 
     /// Runs until the stop is asked for.

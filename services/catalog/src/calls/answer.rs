@@ -7,16 +7,19 @@ use std::{
 };
 
 use bytes::Bytes;
-use hyper::body::{Body, Frame, Incoming, SizeHint};
-use service_kit::BoxError;
+use hyper::body::{Body, Frame, SizeHint};
+use service_kit::{BoxError, http::body};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::ticket::Ticket;
-use crate::history::Ended;
+use crate::{answers::Keeper, history::Ended};
+
+/// Longest time for an answer of our own; the caller's connection has limits of its own.
+const KEPT_WAIT_MAX: Duration = Duration::from_secs(60 * 60);
 
 /// Passes frames on.
 pub(super) struct AnswerBody {
-    inner: Incoming,
+    inner: service_kit::http::Body,
     /// An answer to HEAD has the length of what GET would bring, and no body.
     is_head: bool,
     read: Duration,
@@ -24,6 +27,7 @@ pub(super) struct AnswerBody {
     silence: Pin<Box<Sleep>>,
     bytes: u64,
     is_cut: bool,
+    keeper: Option<Keeper>,
     ticket: Option<Ticket>,
 }
 
@@ -36,7 +40,12 @@ struct Unfinished;
 // === impl AnswerBody ===
 
 impl AnswerBody {
-    pub(super) fn new(inner: Incoming, is_head: bool, read: Duration, end: Instant) -> Self {
+    pub(super) fn new(
+        inner: service_kit::http::Body,
+        is_head: bool,
+        read: Duration,
+        end: Instant,
+    ) -> Self {
         let limit = (Instant::now() + read).min(end);
         Self {
             inner,
@@ -46,7 +55,30 @@ impl AnswerBody {
             silence: Box::pin(sleep_until(limit)),
             bytes: 0,
             is_cut: false,
+            keeper: None,
             ticket: None,
+        }
+    }
+
+    /// One that is there already.
+    pub(super) fn of(bytes: Bytes) -> Self {
+        let (read, end) = (KEPT_WAIT_MAX, Instant::now() + KEPT_WAIT_MAX);
+        Self::new(body::full(bytes), false, read, end)
+    }
+
+    /// Has what passes be kept when it is whole.
+    pub(super) fn kept_by(&mut self, keeper: Option<Keeper>) {
+        self.keeper = keeper;
+    }
+
+    fn collect(&mut self, frame: &Frame<Bytes>) {
+        let fits = match (frame.data_ref(), &mut self.keeper) {
+            (Some(piece), Some(keeper)) => keeper.takes(piece),
+            // Trailers are not kept, so neither is an answer that has some.
+            _ => false,
+        };
+        if !fits {
+            self.keeper = None;
         }
     }
 
@@ -57,6 +89,11 @@ impl AnswerBody {
     }
 
     fn close(&mut self, ended: Ended) {
+        if let Some(keeper) = self.keeper.take()
+            && ended == Ended::Complete
+        {
+            keeper.keep();
+        }
         if let Some(ticket) = self.ticket.take() {
             ticket.close(ended, self.bytes);
         }
@@ -80,11 +117,12 @@ impl Body for AnswerBody {
                     Some(Ok(frame)) => {
                         let bytes = frame.data_ref().map_or(0, Bytes::len);
                         this.bytes = this.bytes.saturating_add(bytes as u64);
+                        this.collect(frame);
                     }
                     Some(Err(_)) => this.is_cut = true,
                     None => this.close(Ended::Complete),
                 }
-                Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
+                Poll::Ready(frame)
             }
             Poll::Pending => match this.silence.as_mut().poll(context) {
                 Poll::Ready(()) => {

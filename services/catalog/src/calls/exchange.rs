@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use catalog_api::{Instance, Service};
 use http::{HeaderMap, Method, StatusCode, response, uri::PathAndQuery};
+use http_body_util::BodyExt as _;
 use service_kit::http::{RequestId, milliseconds};
 use tokio::time::Instant;
 
@@ -11,7 +12,7 @@ use super::{
     AttemptError, CallError, Line, Ticket, answer::AnswerBody, attempt, balance,
     client::HttpClient, headers, replay::Replay,
 };
-use crate::follower::chain;
+use crate::{answers, follower::chain};
 
 /// Methods that may be sent again although the first time may have had its effect (RFC 9110 §9.2.2).
 const IDEMPOTENT: [Method; 5] = [
@@ -39,6 +40,8 @@ pub(super) struct Exchange<'a> {
 pub(crate) struct Passed {
     pub(super) parts: response::Parts,
     pub(super) body: AnswerBody,
+    /// The end of its body can be told from the end of the connection.
+    pub(super) is_framed: bool,
 }
 
 // === impl Exchange ===
@@ -90,9 +93,15 @@ impl Exchange<'_> {
         if parts.status == StatusCode::SWITCHING_PROTOCOLS {
             return Err(AttemptError::Upgraded);
         }
+        let is_framed = answers::is_framed(&parts.headers);
         headers::for_caller(&mut parts, self.service, &instance.id);
+        let body = body.map_err(Into::into).boxed_unsync();
         let body = AnswerBody::new(body, self.method == Method::HEAD, read, self.end);
-        Ok(Passed { parts, body })
+        Ok(Passed {
+            parts,
+            body,
+            is_framed,
+        })
     }
 
     fn may_repeat(&self, error: &AttemptError) -> bool {

@@ -14,7 +14,7 @@ use service_kit::http::RequestId;
 use tokio::time::Instant;
 
 use crate::{
-    history::{CallRecord, Ended, History, endpoint},
+    history::{CacheUse, CallRecord, Ended, History, endpoint},
     state::Live,
 };
 
@@ -32,6 +32,7 @@ pub(crate) struct Ticket {
     received: Arc<AtomicU64>,
     instance: Option<InstanceId>,
     attempts: u8,
+    cache: Option<CacheUse>,
     answered: Option<(StatusCode, Instant)>,
     is_closed: bool,
 }
@@ -59,6 +60,7 @@ impl Ticket {
             received: Arc::default(),
             instance: None,
             attempts: 0,
+            cache: None,
             answered: None,
             is_closed: false,
         }
@@ -73,6 +75,11 @@ impl Ticket {
     pub(super) fn tries(&mut self, instance: &InstanceId) {
         self.instance = Some(instance.clone());
         self.attempts = self.attempts.saturating_add(1);
+    }
+
+    /// A kept answer was looked for.
+    pub(super) fn looks(&mut self, found: CacheUse) {
+        self.cache = Some(found);
     }
 
     /// The header of the answer goes to the caller.
@@ -109,6 +116,7 @@ impl Ticket {
             bytes_in: self.received.load(Ordering::Relaxed),
             bytes_out,
             ended,
+            cache: self.cache,
         };
         self.history.record(record, &self.live.load());
     }

@@ -48,6 +48,10 @@ struct Summary {
     errors: u64,
     bytes_in: u64,
     bytes_out: u64,
+    cache_hits: u64,
+    cache_misses: u64,
+    /// Hits among hits and misses. None when no kept answer was looked for.
+    cache_hit_ratio: Option<f64>,
     /// Until the header of the answer. None without calls.
     latency_ms: Option<Quantiles>,
 }
@@ -104,6 +108,7 @@ impl From<&Windows> for WindowsReport {
 
 impl From<&Sum> for Summary {
     fn from(sum: &Sum) -> Self {
+        let looks = sum.cache_hits + sum.cache_misses;
         let quantile = |percent| sum.latency(percent).map(milliseconds);
         let quantiles = || {
             Some(Quantiles {
@@ -117,6 +122,9 @@ impl From<&Sum> for Summary {
             errors: sum.errors,
             bytes_in: sum.bytes_in,
             bytes_out: sum.bytes_out,
+            cache_hits: sum.cache_hits,
+            cache_misses: sum.cache_misses,
+            cache_hit_ratio: (looks > 0).then(|| sum.cache_hits as f64 / looks as f64),
             latency_ms: quantiles(),
         }
     }

@@ -255,7 +255,7 @@ fn call(method: &str, with_endpoint: bool) -> Operation {
     );
     let summary = "Pass a request on to an instance of a service";
     let operation = Operation::new("calls", &name, summary)
-        .describe("Everything passes: body, query and header fields, but not those of the connection nor the catalog's token. In turn over the passing instances by weight, again at another one where that is harmless, within the service's timeouts. Whether a token is needed is the service's policy. Other methods than OpenAPI knows work too, but not CONNECT and TRACE. Prefer: respond-async is passed over.")
+        .describe("Everything passes: body, query and header fields, but not those of the connection nor the catalog's token. In turn over the passing instances by weight, again at another one where that is harmless, within the service's timeouts. Whether a token is needed is the service's policy. An answer to GET that the service allows to be kept (RFC 9111) is given to others while it is fresh; Cache-Status (RFC 9211) tells. Other methods than OpenAPI knows work too, but not CONNECT and TRACE. Prefer: respond-async is passed over.")
         .parameter(id("service-api"))
         .whatever()
         .problem(400, "The path is not valid, or the body broke off")

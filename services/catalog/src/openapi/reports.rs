@@ -97,6 +97,7 @@ fn call_log() -> Value {
         "bytes_in": count("Of the request's body"),
         "bytes_out": count("Of the body of the instance's answer"),
         "ended": { "type": "string", "enum": ["complete", "cut", "left"], "description": "cut: the instance broke off. left: the caller did" },
+        "cache": { "type": "string", "enum": ["hit", "miss"], "description": "Whether a kept answer was found; missing when none was looked for" },
     });
     let every = [
         "at",
@@ -172,12 +173,22 @@ fn window_sum() -> Value {
         "errors": count("Answered with 5xx, or cut"),
         "bytes_in": count("Of requests' bodies"),
         "bytes_out": count("Of instances' answers' bodies"),
+        "cache_hits": count("Calls that were answered with a kept answer"),
+        "cache_misses": count("Calls for which a kept answer was looked for in vain"),
+        "cache_hit_ratio": { "type": ["number", "null"], "description": "Hits among both, 0 to 1; null when none was looked for" },
         "latency_ms": latency,
     });
-    object(
-        properties,
-        &["calls", "errors", "bytes_in", "bytes_out", "latency_ms"],
-    )
+    let every = [
+        "calls",
+        "errors",
+        "bytes_in",
+        "bytes_out",
+        "cache_hits",
+        "cache_misses",
+        "cache_hit_ratio",
+        "latency_ms",
+    ];
+    object(properties, &every)
 }
 
 fn information() -> Value {

@@ -2,6 +2,7 @@
 
 mod backend;
 mod binary;
+mod cached_calls;
 mod calls;
 mod console;
 mod discovery;
