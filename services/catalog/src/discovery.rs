@@ -1,5 +1,5 @@
 //! Discovery: services and instances that do not register themselves. Names are resolved to all of their addresses ([`dns`]), a file is
-//! read ([`file`]); what they have is put into the catalog and kept there by one task ([`runner`]), and asked how it is by another
+//! read ([`mod@file`]); what they have is put into the catalog and kept there by one task ([`runner`]), and asked how it is by another
 //! ([`checks`]).
 //!
 //! **Whose is what.** What discovery puts there carries its source. A source touches only what carries its own mark, and it gives way:
