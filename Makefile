@@ -56,7 +56,7 @@ lint-deploy: tools-deploy ## Check images, Compose files, monitoring, Terraform,
 
 .PHONY: test-monitoring
 test-monitoring: tools-monitoring ## Hold dashboards and alerts to the programs, by a real Prometheus
-	@scripts/test-monitoring
+	@scripts/test-monitoring $(BINARIES_DIR)
 
 .PHONY: test-docker
 test-docker: tools-docker ## Hold the stack of containers to what it promises, where there is a Docker engine
