@@ -8,10 +8,8 @@ mod fixture;
 mod history;
 mod kill;
 mod model;
-#[path = "../support/redis.rs"]
-mod redis_server;
-#[path = "../support/postgres.rs"]
-mod server;
+#[path = "../support/servers.rs"]
+mod servers;
 
 mod postgres;
 mod postgres_faults;

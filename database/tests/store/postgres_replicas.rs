@@ -10,7 +10,7 @@ use database::{CatalogStore, Change, Changes, PostgresStore, ReceiverNote, Recei
 use crate::{
     fixture::*,
     postgres::{open, visitor},
-    server::{Durability, Server},
+    servers::{Durability, PostgresServer},
 };
 
 /// Longest wait for something that happens on its own.
@@ -37,7 +37,7 @@ async fn hear(store: Arc<PostgresStore>, last: Revision) -> Vec<Change> {
 async fn each_hears_of_every_write_of_both_once_and_in_order() {
     const WRITERS: u64 = 4;
     const WRITES: u64 = 40;
-    let server = Server::start(Durability::Fast);
+    let server = PostgresServer::start(Durability::Fast);
     let url = server.database();
     let stores = [Arc::new(open(&url).await), Arc::new(open(&url).await)];
     let last = Revision(2 * WRITERS * WRITES);
@@ -87,7 +87,7 @@ async fn each_hears_of_every_write_of_both_once_and_in_order() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_compares_with_what_the_other_set() {
-    let server = Server::start(Durability::Fast);
+    let server = PostgresServer::start(Durability::Fast);
     let url = server.database();
     let (one, other) = (open(&url).await, open(&url).await);
     one.write(put(service("alpha"))).await.unwrap();
@@ -101,7 +101,7 @@ async fn one_compares_with_what_the_other_set() {
 
 #[tokio::test]
 async fn notes_reach_the_others_and_make_no_revision() {
-    let server = Server::start(Durability::Fast);
+    let server = PostgresServer::start(Durability::Fast);
     let url = server.database();
     let (one, other) = (open(&url).await, open(&url).await);
     let note = |instance: &str, seconds| Renewal {
@@ -128,7 +128,7 @@ async fn notes_reach_the_others_and_make_no_revision() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_a_restore_everyone_starts_from_a_snapshot() {
-    let server = Server::start(Durability::Fast);
+    let server = PostgresServer::start(Durability::Fast);
     let url = server.database();
     let store = open(&url).await;
     for index in 0..10 {
@@ -165,7 +165,7 @@ async fn after_a_restore_everyone_starts_from_a_snapshot() {
 #[tokio::test]
 async fn catalogs_tell_each_other_who_reads_their_streams() {
     const SOON: Duration = Duration::from_secs(60);
-    let server = Server::start(Durability::Fast);
+    let server = PostgresServer::start(Durability::Fast);
     let url = server.database();
     let stores = [open(&url).await, open(&url).await];
     let [one, other] = stores.each_ref().map(|store| store.receivers().unwrap());

@@ -11,7 +11,7 @@ use crate::{
     cache,
     fault_proxy::FaultProxy,
     history::{self, batch, call, everything},
-    redis_server::RedisServer,
+    servers::RedisServer,
 };
 
 /// Longest wait for something that happens on its own.

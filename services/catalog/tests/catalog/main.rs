@@ -21,13 +21,11 @@ mod openapi;
 mod property;
 mod reading;
 mod receipts;
-#[path = "../../../../database/tests/support/redis.rs"]
-mod redis_server;
 mod replicas;
 mod schema;
 mod selection;
-#[path = "../../../../database/tests/support/postgres.rs"]
-mod server;
+#[path = "../../../../database/tests/support/servers.rs"]
+mod servers;
 mod shared;
 mod shared_discovery;
 mod shared_history;

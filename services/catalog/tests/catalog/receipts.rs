@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::{
     harness::{Answer, Harness, PATIENCE, Watch, eventually},
-    server::{Durability, Server},
+    servers::{Durability, PostgresServer},
     shared,
 };
 
@@ -251,7 +251,7 @@ async fn receipts_are_for_readers_only() {
 
 #[tokio::test]
 async fn a_write_at_one_catalog_waits_for_the_gateways_of_the_other() {
-    let server = Server::start(Durability::Fast);
+    let server = PostgresServer::start(Durability::Fast);
     let url = server.database();
     let (one, other) = tokio::join!(shared::start(&url), shared::start(&url));
     let mut gateway = Gateway::connect(&other, "gw-1", 1).await;
