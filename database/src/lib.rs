@@ -3,7 +3,8 @@
 //! What a write *means* is decided by one pure function, [`decide()`], so that every store gives the same answers; a store only
 //! adds atomicity, durability and order. SQL and Redis appear in this crate and nowhere else.
 //!
-//! Beside the catalog there is what becomes of calls: [`history`] and kept answers ([`cache`]), in memory or shared by catalogs in a [`redis`].
+//! Beside the catalog there is what becomes of calls: [`history`], kept answers ([`cache`]) and those that are carried out later
+//! ([`jobs`]), in memory or shared by catalogs in a [`redis`].
 //!
 //! Must not know: HTTP, leases, watchers. It hands out whole services and revisions.
 
@@ -12,6 +13,7 @@ pub mod command;
 pub mod decide;
 pub mod found;
 pub mod history;
+pub mod jobs;
 pub mod postgres;
 pub mod receivers;
 pub mod redis;

@@ -6,6 +6,7 @@ mod conformance;
 mod fault_proxy;
 mod fixture;
 mod history;
+mod jobs;
 mod kill;
 mod model;
 #[path = "../support/servers.rs"]

@@ -5,6 +5,7 @@
 //! the types, one test compares it with the router in both directions, another one carries out every example against
 //! a running catalog and checks each answer against its schema, and `openapi.json` beside the crate shows every change of it.
 
+mod calls;
 mod discovery;
 mod operation;
 mod parameters;
@@ -65,6 +66,7 @@ fn schemas() -> Map<String, Value> {
         .chain(receipts::all())
         .chain(reports::all())
         .chain(discovery::schemas())
+        .chain(calls::schemas())
         .collect()
 }
 

@@ -23,6 +23,11 @@ const IDEMPOTENT: [Method; 5] = [
     Method::DELETE,
 ];
 
+/// Whether a request of this method may be sent again although the first time may have had its effect.
+pub(crate) fn is_idempotent(method: &Method) -> bool {
+    IDEMPOTENT.contains(method)
+}
+
 /// One call with everything that its attempts share.
 pub(super) struct Exchange<'a> {
     pub(super) service: &'a Service,
@@ -105,7 +110,7 @@ impl Exchange<'_> {
     }
 
     fn may_repeat(&self, error: &AttemptError) -> bool {
-        let idempotent = IDEMPOTENT.contains(&self.method);
+        let idempotent = is_idempotent(&self.method);
         let allowed = error.is_unsent() || (idempotent && error.is_the_instances_fault());
         allowed && self.body.can_repeat() && Instant::now() < self.end
     }

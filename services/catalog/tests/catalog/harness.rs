@@ -69,6 +69,7 @@ pub(crate) fn config(data_dir: &Path) -> Config {
         watchers_max: 64.try_into().unwrap(),
         heartbeat: Duration::from_secs(10),
         discovery: catalog::DiscoveryConfig::default(),
+        jobs: database::jobs::JobLimits::default(),
     }
 }
 

@@ -5,6 +5,8 @@ mod binary;
 mod cached_calls;
 mod calls;
 mod console;
+mod deferred_calls;
+mod deferred_limits;
 mod discovery;
 mod drain;
 mod failing_calls;
