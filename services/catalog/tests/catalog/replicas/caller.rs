@@ -33,9 +33,30 @@ impl Caller {
         let spec = json!({"address": format!("127.0.0.1:{}", backend.port)});
         let instance = format!("{service}/instances/a");
         catalogs.until_done("PUT", &instance, Some(&spec)).await;
-        Self {
+        let caller = Self {
             catalogs,
             _backend: backend,
+        };
+        for at in 0..2 {
+            caller.is_known(at, &service).await;
+        }
+        caller
+    }
+
+    /// Waits until a catalog has heard of the instance, which the other one may have been told.
+    async fn is_known(&self, at: usize, service: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some((_, content)) = self.catalogs.get(at, service).await
+                && String::from_utf8_lossy(&content).contains("\"instances\":[{")
+            {
+                return;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "catalog {at} does not hear of it"
+            );
+            sleep(LOOK).await;
         }
     }
 
