@@ -5,7 +5,8 @@
 //! whoever sweeps, who finishes it without doing it. So a job that may be repeated is done at least once, and any other at most
 //! once. The first outcome of a job is the only one.
 //!
-//! [`MemoryJobs`] is of one process and lost with it. It is a [`JobQueue`], and what one promises is in `tests/store/jobs.rs`.
+//! [`MemoryJobs`] is of one process and lost with it, [`RedisJobs`](crate::redis::RedisJobs) of all catalogs on one Redis and lost with
+//! that. Both are [`JobQueue`] and give the same answers (`tests/store/jobs.rs`).
 
 mod memory;
 
@@ -229,7 +230,7 @@ impl Default for JobLimits {
 
 impl Job {
     /// What it is charged for until it is finished.
-    fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.label.len() + self.work.len() + JOB_BYTES
     }
 }

@@ -28,7 +28,9 @@ pub use postgres::{
     PostgresConfig, PostgresConfigError, PostgresError, PostgresStore, pool::PoolState,
 };
 pub use receivers::{ReceiverNote, Receivers};
-pub use redis::{Redis, RedisCache, RedisConfig, RedisConfigError, RedisHistory, SharedError};
+pub use redis::{
+    Redis, RedisCache, RedisConfig, RedisConfigError, RedisHistory, RedisJobs, SharedError,
+};
 pub use renewals::{Renewal, Renewals};
 pub use retention::{DELETIONS_KEPT, Options};
 pub use sqlite::{OpenError, Opened, SetAside, SqliteStore};

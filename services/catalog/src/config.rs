@@ -38,7 +38,7 @@ pub const SETTINGS: &[Setting] = &[
     .secret(),
     Setting::new(
         "REDIS_URL",
-        "Redis that several catalogs share for calls and kept answers; unset = each in its process",
+        "Redis that several catalogs share for calls and their answers; unset = each in its process",
     )
     .allowed("redis://user:password@host:port/number")
     .secret(),

@@ -1,7 +1,8 @@
 //! Calls that are answered later (`Prefer: respond-async`, RFC 7240 §4.1): taken in whole, carried out by a bounded number of workers in
 //! the same way as any other call, and their answers kept for a while for whoever comes and asks.
 //!
-//! They wait in a queue of this process, which is lost with it. How often a call is begun follows from its method: an idempotent one
+//! They wait in a queue of this process, which is lost with it, or in one that all catalogs on a Redis share: then any of them carries a
+//! call out and knows the answer, and when one dies, the others go on. While Redis is away a caller gets the answer itself. How often a call is begun follows from its method: an idempotent one
 //! (RFC 9110 §9.2.2) again when a worker fell silent, any other one once, and then nobody can say what became of it. A call has
 //! its limits as any other one while it is carried out; its time begins when it is begun.
 //!

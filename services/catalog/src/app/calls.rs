@@ -50,8 +50,12 @@ impl Calling {
             Arc::clone(&history),
             answers,
         ));
+        let queue = match sharing {
+            Some(sharing) => sharing.jobs(jobs.clone()),
+            None => Arc::new(MemoryJobs::new(jobs.clone())),
+        };
         let deferred = Arc::new(Deferred::new(
-            Arc::new(MemoryJobs::new(jobs.clone())),
+            queue,
             jobs,
             DeferredMetrics::new(metrics),
             stopped.clone(),

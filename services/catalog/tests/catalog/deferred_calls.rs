@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
+use std::sync::{Arc, Mutex};
+
 use catalog::Config;
 use database::jobs::JobLimits;
 use http::{Method, StatusCode};
@@ -21,24 +23,35 @@ pub(crate) const PATH: &str = "/services/call/web/x";
 /// Answers `ok` to nobody before it is opened.
 pub(crate) struct Gate {
     pub(crate) backend: Backend,
+    /// The methods of those who came.
+    pub(crate) methods: Arc<Mutex<Vec<String>>>,
     open: watch::Sender<bool>,
 }
 
 impl Gate {
     pub(crate) async fn start() -> Self {
         let (open, opened) = watch::channel(false);
+        let methods: Arc<Mutex<Vec<String>>> = Arc::default();
+        let seen = Arc::clone(&methods);
         let backend = Backend::raw(move |mut stream| {
-            let mut opened = opened.clone();
+            let (mut opened, seen) = (opened.clone(), Arc::clone(&seen));
             async move {
                 let mut buffer = [0; 4096];
-                let _ = stream.read(&mut buffer).await;
+                let length = stream.read(&mut buffer).await.unwrap_or(0);
+                let text = String::from_utf8_lossy(&buffer[..length]);
+                let method = text.split(' ').next().unwrap_or_default().to_owned();
+                seen.lock().unwrap().push(method);
                 let _ = opened.wait_for(|open| *open).await;
                 let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok";
                 let _ = stream.write_all(answer).await;
             }
         })
         .await;
-        Self { backend, open }
+        Self {
+            backend,
+            methods,
+            open,
+        }
     }
 
     pub(crate) fn open(&self) {
@@ -48,7 +61,7 @@ impl Gate {
     /// Waits until so many calls stand before it.
     pub(crate) async fn waits_for(&self, calls: usize) {
         eventually("they are under way", async || {
-            (self.backend.connections() >= calls).then_some(())
+            (self.methods.lock().unwrap().len() >= calls).then_some(())
         })
         .await;
     }

@@ -29,6 +29,7 @@ mod selection;
 #[path = "../../../../database/tests/support/servers.rs"]
 mod servers;
 mod shared;
+mod shared_deferred;
 mod shared_discovery;
 mod shared_history;
 mod shared_outage;

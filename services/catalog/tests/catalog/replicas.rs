@@ -10,7 +10,7 @@
 mod caller;
 mod client;
 mod faults;
-mod replica;
+pub(crate) mod replica;
 mod watcher;
 mod writer;
 

@@ -53,12 +53,17 @@ impl Replica {
         replica
     }
 
-    /// As `kill -9` does, and again from the start.
-    pub(crate) async fn kill_and_restart(&mut self) {
+    /// As `kill -9` does.
+    pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             child.kill().unwrap();
             child.wait().unwrap();
         }
+    }
+
+    /// The same, and again from the start.
+    pub(crate) async fn kill_and_restart(&mut self) {
+        self.kill();
         self.launch().await;
     }
 
