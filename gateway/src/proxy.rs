@@ -1,6 +1,6 @@
 //! Pingora's phases, in the order in which a request meets them. Each only calls the room that knows how.
 
-pub(crate) mod access_log;
+mod access_log;
 mod admission;
 mod cache_status;
 mod caching;
@@ -48,8 +48,6 @@ use crate::{
     snapshot::Live,
     upstream::HealthChecker,
 };
-
-use access_log::Exchanged;
 
 pub use admission::{Admission, Arrival, Decision, Redirection, Refused, ToService};
 pub use context::Context;
@@ -364,8 +362,7 @@ impl ProxyHttp for GatewayProxy {
     }
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Context) {
-        let exchanged = Exchanged::by(session, error, ctx);
-        access_log::finish(&exchanged, ctx, self);
+        access_log::finish(session, error, ctx, self);
     }
 
     // One event per request, ours: it has the route, the service and the endpoint, which Pingora's messages lack.

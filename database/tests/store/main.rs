@@ -6,11 +6,12 @@ mod conformance;
 mod fault_proxy;
 mod fixture;
 mod history;
-mod jobs;
 mod kill;
 mod model;
-#[path = "../support/servers.rs"]
-mod servers;
+#[path = "../support/redis.rs"]
+mod redis_server;
+#[path = "../support/postgres.rs"]
+mod server;
 
 mod postgres;
 mod postgres_faults;

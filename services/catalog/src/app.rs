@@ -1,7 +1,6 @@
 //! Composition: from a configuration and a socket to a catalog that serves.
 
 mod assembly;
-mod calls;
 mod core;
 mod gate;
 mod lifetime;
@@ -138,7 +137,6 @@ impl Catalog {
         let assembly = Assembly {
             source,
             redis: config.redis,
-            jobs: config.jobs,
             seeds,
             own,
             token: token.clone(),

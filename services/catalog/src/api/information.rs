@@ -26,7 +26,6 @@ impl Api {
                 "logs": "/services/logs",
                 "statistics": "/services/stats",
                 "call": "/services/call/{id}/{endpoint}",
-                "answer": "/services/calls/{call}",
                 "documentation": "/docs/",
                 "openapi": "/openapi.json",
                 "health": "/health",

@@ -34,8 +34,6 @@ pub(super) struct Tasks {
     pub(super) keeper: JoinHandle<()>,
     pub(super) discovery: Option<JoinHandle<()>>,
     pub(super) checks: JoinHandle<()>,
-    /// It ends before what keeps a Redis up to date: calls end during its drain.
-    pub(super) deferred: JoinHandle<()>,
     pub(super) drains: JoinHandle<()>,
     pub(super) outages: JoinHandle<()>,
     pub(super) sharing: Option<JoinHandle<()>>,
@@ -100,7 +98,6 @@ impl Work {
             keeper,
             discovery,
             checks,
-            deferred,
             drains,
             outages,
             sharing,
@@ -114,7 +111,6 @@ impl Work {
             drop(discovery.await);
         }
         drop(checks.await);
-        drop(deferred.await);
         drop(drains.await);
         drop(outages.await);
         for exchange in [sharing, receipts].into_iter().flatten() {

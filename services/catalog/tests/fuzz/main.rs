@@ -18,4 +18,3 @@ mod request;
 #[path = "../catalog/schema.rs"]
 mod schema;
 mod wire;
-mod words;
