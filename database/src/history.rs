@@ -102,6 +102,9 @@ pub struct CallRecord {
     /// Whether a kept answer was looked for, and found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<CacheUse>,
+    /// Of a call that is answered later: how often it was begun, this time included, 0 when it never was. None of any other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<u32>,
 }
 
 /// What a look for a kept answer brought.
@@ -124,6 +127,8 @@ pub enum Ended {
     Cut,
     /// The caller went away.
     Left,
+    /// The catalog that carried it out died or stopped; how far it came is not known.
+    Abandoned,
 }
 
 /// Answer of [`CallHistory::statistics`].
@@ -186,6 +191,7 @@ pub(crate) mod tests {
             bytes_out: 2,
             ended: Ended::Complete,
             cache: None,
+            run: None,
         }
     }
 

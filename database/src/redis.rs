@@ -1,4 +1,5 @@
-//! What catalogs share besides the catalog itself, in a Redis: the history of calls, and answers that are kept.
+//! What catalogs share besides the catalog itself, in a Redis: the history of calls, answers that are kept, and the queue of calls that
+//! are answered later.
 //!
 //! Redis is a help, never a condition. While it is away every operation fails at once with [`SharedError`] and costs nothing, and
 //! whoever asked goes on with what he has in his own process. A task looks for it all the time ([`watch`]) and says when it is back.
@@ -17,6 +18,7 @@
 mod cache;
 mod config;
 mod history;
+mod jobs;
 mod pool;
 mod watch;
 
@@ -29,6 +31,7 @@ pub use self::{
     cache::RedisCache,
     config::{RedisConfig, RedisConfigError},
     history::RedisHistory,
+    jobs::RedisJobs,
 };
 use self::{pool::Pool, watch::Health};
 

@@ -1,6 +1,6 @@
 //! Pingora's phases, in the order in which a request meets them. Each only calls the room that knows how.
 
-mod access_log;
+pub(crate) mod access_log;
 mod admission;
 mod cache_status;
 mod caching;
@@ -48,6 +48,8 @@ use crate::{
     snapshot::Live,
     upstream::HealthChecker,
 };
+
+use access_log::Exchanged;
 
 pub use admission::{Admission, Arrival, Decision, Redirection, Refused, ToService};
 pub use context::Context;
@@ -362,7 +364,8 @@ impl ProxyHttp for GatewayProxy {
     }
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Context) {
-        access_log::finish(session, error, ctx, self);
+        let exchanged = Exchanged::by(session, error, ctx);
+        access_log::finish(&exchanged, ctx, self);
     }
 
     // One event per request, ours: it has the route, the service and the endpoint, which Pingora's messages lack.

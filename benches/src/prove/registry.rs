@@ -73,7 +73,7 @@ impl Registry {
             .await
     }
 
-    /// Begins a drain, without a wait for its end.
+    /// Begins a drain.
     pub(super) async fn drain_instance(
         &self,
         service: &str,
@@ -116,8 +116,7 @@ impl Registry {
             .method(method)
             .uri(uri)
             .header("authorization", format!("Bearer {}", self.token))
-            .header("content-type", "application/json")
-            .header("prefer", "respond-async");
+            .header("content-type", "application/json");
         let content = content.map_or_else(body::empty, |content| body::full(content.to_string()));
         let answer = self
             .client

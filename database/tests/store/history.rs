@@ -27,6 +27,7 @@ pub(crate) fn call(service: u64, endpoint: &str, status: u16) -> CallRecord {
         bytes_out: 2,
         ended: Ended::Complete,
         cache: None,
+        run: None,
     }
 }
 

@@ -6,12 +6,11 @@ mod conformance;
 mod fault_proxy;
 mod fixture;
 mod history;
+mod jobs;
 mod kill;
 mod model;
-#[path = "../support/redis.rs"]
-mod redis_server;
-#[path = "../support/postgres.rs"]
-mod server;
+#[path = "../support/servers.rs"]
+mod servers;
 
 mod postgres;
 mod postgres_faults;

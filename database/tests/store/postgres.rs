@@ -13,7 +13,7 @@ use crate::{
     conformance,
     fixture::*,
     model,
-    server::{Durability, Server},
+    servers::{Durability, PostgresServer},
 };
 
 pub(crate) async fn open(url: &str) -> PostgresStore {
@@ -42,7 +42,7 @@ macro_rules! conformance {
     ($($check:ident),*) => {$(
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn $check() {
-            let server = Server::start(Durability::Fast);
+            let server = PostgresServer::start(Durability::Fast);
             conformance::$check(&open(&server.database()).await).await;
         }
     )*};
@@ -62,21 +62,21 @@ conformance!(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn only_one_of_many_rivals_wins() {
-    let server = Server::start(Durability::Fast);
+    let server = PostgresServer::start(Durability::Fast);
     let store = Arc::new(open(&server.database()).await);
     conformance::only_one_of_many_rivals_wins(store).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_writers_one_order() {
-    let server = Server::start(Durability::Fast);
+    let server = PostgresServer::start(Durability::Fast);
     let store = Arc::new(open(&server.database()).await);
     conformance::many_writers_one_order(store).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn forgets_old_deletions() {
-    let server = Server::start(Durability::Fast);
+    let server = PostgresServer::start(Durability::Fast);
     let config: PostgresConfig = server.database().parse().unwrap();
     let options = Options { deletions_kept: 2 };
     let store = PostgresStore::open_with(&config, &[], options)
@@ -87,7 +87,7 @@ async fn forgets_old_deletions() {
 
 #[test]
 fn agrees_with_the_model() {
-    let server = Server::start(Durability::Fast);
+    let server = PostgresServer::start(Durability::Fast);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -105,7 +105,7 @@ fn agrees_with_the_model() {
 
 #[tokio::test]
 async fn reopens_as_it_was() {
-    let server = Server::start(Durability::Fast);
+    let server = PostgresServer::start(Durability::Fast);
     let url = server.database();
     let store = open(&url).await;
     let text = "ünïcode \"quoted\" \\u0000 {}";
@@ -138,7 +138,7 @@ async fn reopens_as_it_was() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_may_start_on_an_empty_database_at_once() {
-    let server = Server::start(Durability::Fast);
+    let server = PostgresServer::start(Durability::Fast);
     let config: PostgresConfig = server.database().parse().unwrap();
     let opening = (0..6).map(|_| {
         let config = config.clone();
@@ -161,7 +161,7 @@ async fn many_may_start_on_an_empty_database_at_once() {
 
 #[tokio::test]
 async fn newer_and_foreign_schemas_are_left_alone() {
-    let server = Server::start(Durability::Fast);
+    let server = PostgresServer::start(Durability::Fast);
     let url = server.database();
     drop(open(&url).await);
     let newer = "INSERT INTO catalog.schema_version (version) VALUES (99)";
@@ -186,7 +186,7 @@ async fn newer_and_foreign_schemas_are_left_alone() {
 
 #[tokio::test]
 async fn what_is_wrong_with_the_url_is_said_without_its_secrets() {
-    let server = Server::start(Durability::Fast);
+    let server = PostgresServer::start(Durability::Fast);
     let good = server.database();
     let database = good.rsplit('/').next().unwrap();
     let dead = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

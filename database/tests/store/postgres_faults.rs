@@ -18,7 +18,7 @@ use crate::{
     fault_proxy::FaultProxy,
     fixture::*,
     postgres::{open, visitor},
-    server::{Durability, Server},
+    servers::{Durability, PostgresServer},
 };
 
 /// Longest wait for something that happens on its own.
@@ -83,7 +83,7 @@ async fn load(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn acknowledged_writes_survive_kill_9_of_the_server() {
-    let mut server = Server::start(Durability::Durable);
+    let mut server = PostgresServer::start(Durability::Durable);
     let url = server.database();
     let stores = [Arc::new(open(&url).await), Arc::new(open(&url).await)];
     let (stop, stopped) = tokio::sync::watch::channel(false);
@@ -138,7 +138,7 @@ async fn acknowledged_writes_survive_kill_9_of_the_server() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_silent_network_ends_in_time_and_is_forgotten_when_it_is_back() {
-    let server = Server::start(Durability::Fast);
+    let server = PostgresServer::start(Durability::Fast);
     let direct = server.database();
     let (rest, _) = direct.rsplit_once('/').unwrap();
     let (_, port) = rest.rsplit_once(':').unwrap();
@@ -169,7 +169,7 @@ async fn a_silent_network_ends_in_time_and_is_forgotten_when_it_is_back() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_that_were_closed_are_not_used_again() {
-    let server = Server::start(Durability::Fast);
+    let server = PostgresServer::start(Durability::Fast);
     let url = server.database();
     let store = open(&url).await;
     let visitor = visitor(&url).await;
@@ -190,7 +190,7 @@ async fn connections_that_were_closed_are_not_used_again() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn work_that_was_given_up_spoils_no_connection() {
-    let server = Server::start(Durability::Fast);
+    let server = PostgresServer::start(Durability::Fast);
     let store = Arc::new(open(&server.database()).await);
     until_written(&store, "alpha").await;
     for round in 0..40_u64 {
@@ -223,7 +223,7 @@ async fn work_that_was_given_up_spoils_no_connection() {
 
 #[tokio::test]
 async fn a_lock_that_is_held_too_long_fails_the_write_and_nothing_else() {
-    let server = Server::start(Durability::Fast);
+    let server = PostgresServer::start(Durability::Fast);
     let url = server.database();
     let store = open(&url).await;
     until_written(&store, "alpha").await;
@@ -243,7 +243,7 @@ async fn a_lock_that_is_held_too_long_fails_the_write_and_nothing_else() {
 
 #[tokio::test]
 async fn a_full_queue_refuses_instead_of_growing() {
-    let server = Server::start(Durability::Fast);
+    let server = PostgresServer::start(Durability::Fast);
     let url = server.database();
     let store = Arc::new(open(&url).await);
     let visitor = visitor(&url).await;
@@ -274,7 +274,7 @@ async fn a_full_queue_refuses_instead_of_growing() {
 
 #[tokio::test]
 async fn what_the_database_refuses_fails_only_its_own_write() {
-    let server = Server::start(Durability::Fast);
+    let server = PostgresServer::start(Durability::Fast);
     let url = server.database();
     let store = open(&url).await;
     let visitor = visitor(&url).await;

@@ -4,14 +4,20 @@
 
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use catalog_api::ServiceId;
-use database::{Redis, RedisCache, RedisHistory, history::CallHistory as _};
+use database::{
+    Redis, RedisCache, RedisHistory, RedisJobs,
+    history::CallHistory as _,
+    jobs::{Fate, JobLimits, JobQueue as _, PutError},
+};
 
 use crate::{
     cache,
     fault_proxy::FaultProxy,
     history::{self, batch, call, everything},
-    redis_server::RedisServer,
+    jobs,
+    servers::RedisServer,
 };
 
 /// Longest wait for something that happens on its own.
@@ -51,6 +57,67 @@ async fn the_cache_keeps_its_promises() {
         RedisCache::new(redis, cache::TOTAL_BYTES_MAX)
     })
     .await;
+}
+
+#[tokio::test]
+async fn the_queue_keeps_its_promises() {
+    let mut servers = Vec::new();
+    jobs::all(async |limits| {
+        let server = RedisServer::start();
+        let redis = open(&server.url()).await;
+        servers.push(server);
+        RedisJobs::new(redis, limits)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_one_takes_and_forgets_is_found_by_the_other() {
+    let server = RedisServer::start();
+    let limits = JobLimits {
+        hold: Duration::from_millis(300),
+        ..JobLimits::default()
+    };
+    let one = RedisJobs::new(open(&server.url()).await, limits.clone());
+    let other = RedisJobs::new(open(&server.url()).await, limits);
+    let job = jobs::job("work", true);
+    one.put(job.clone()).await.unwrap();
+    assert!(one.take().await.unwrap().is_some());
+    assert!(other.take().await.unwrap().is_none());
+    drop(one);
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let swept = other.sweep(true).await.unwrap().swept;
+        if let Some(swept) = swept.first() {
+            assert_eq!((swept.fate, swept.job.hold.job), (Fate::WaitsAgain, job.id));
+            break;
+        }
+        assert!(Instant::now() < deadline, "nobody finds it");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let again = other.take().await.unwrap().unwrap();
+    assert_eq!((again.run, again.work), (2, job.work));
+    let outcome = Bytes::from_static(b"done");
+    assert!(other.finish(job.id, outcome.clone()).await.unwrap());
+    let seen = other.look(job.id).await.unwrap().unwrap();
+    assert_eq!(seen.outcome, Some(outcome));
+}
+
+#[tokio::test]
+async fn nothing_is_put_into_a_queue_that_is_away() {
+    let mut server = RedisServer::start();
+    let redis = open(&server.url()).await;
+    let queue = RedisJobs::new(redis.clone(), JobLimits::default());
+    server.kill();
+    becomes(&redis, false).await;
+    let put = queue.put(jobs::job("work", true)).await;
+    assert!(matches!(put, Err(PutError::Away)), "{put:?}");
+    queue.take().await.unwrap_err();
+    queue.sweep(true).await.unwrap_err();
+    server.restart();
+    becomes(&redis, true).await;
+    queue.put(jobs::job("work", true)).await.unwrap();
+    assert!(queue.take().await.unwrap().is_some());
 }
 
 #[tokio::test]

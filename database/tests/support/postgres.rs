@@ -1,10 +1,8 @@
-//! A PostgreSQL server of a test's own: on a free port of 127.0.0.1, in a temporary folder, gone with its [`Server`].
+//! A PostgreSQL server.
 //!
 //! The binaries are searched in `PG_BIN_DIR`, where `pg_config --bindir` points, in the newest of `/usr/lib/postgresql/*/bin`, and in
 //! `PATH`. PostgreSQL refuses to run as root; then it runs as `nobody`. Creating a cluster takes a second, so it is done once per
 //! build folder and copied for each server.
-//!
-//! The tests of several crates include this file by its path, so it uses nothing but the standard library and `tempfile`.
 
 #![expect(
     clippy::unwrap_used,
@@ -14,21 +12,13 @@
 
 use std::{
     env, fs,
-    net::TcpListener,
     os::unix::{fs::chown, process::CommandExt as _},
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
+    process::{Child, Command, Output},
     sync::atomic::{AtomicUsize, Ordering},
-    time::{Duration, Instant},
 };
 
-use tempfile::TempDir;
-
-/// Longest wait for a start or a stop.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Pause between two looks whether something has happened.
-const LOOK: Duration = Duration::from_millis(10);
+use super::running::{Program, Running};
 
 const USER: &str = "postgres";
 
@@ -45,13 +35,11 @@ pub(crate) enum Durability {
     Fast,
 }
 
-/// A running server, or a stopped one that can be started again.
-pub(crate) struct Server {
+pub(crate) type PostgresServer = Running<Postgres>;
+
+pub(crate) struct Postgres {
     binaries: Binaries,
-    folder: TempDir,
-    port: u16,
     durability: Durability,
-    child: Option<Child>,
     databases: AtomicUsize,
 }
 
@@ -62,9 +50,9 @@ struct Binaries {
     identity: Option<(u32, u32)>,
 }
 
-// === impl Server ===
+// === impl PostgresServer ===
 
-impl Server {
+impl PostgresServer {
     pub(crate) fn start(durability: Durability) -> Self {
         let binaries = Binaries::find();
         let folder = tempfile::Builder::new().prefix("pg-").tempdir().unwrap();
@@ -74,24 +62,21 @@ impl Server {
             .arg("-a")
             .arg(&template)
             .arg(folder.path().join("data")));
-        let mut server = Self {
+        let program = Postgres {
             binaries,
-            folder,
-            port: 0,
             durability,
-            child: None,
             databases: AtomicUsize::new(0),
         };
-        server.launch();
-        server
+        Self::launch(program, folder)
     }
 
     /// A new empty database, as a URL.
     pub(crate) fn database(&self) -> String {
-        let name = format!("test_{}", self.databases.fetch_add(1, Ordering::Relaxed));
-        run(self.binaries.command("createdb").args([
+        let number = self.program.databases.fetch_add(1, Ordering::Relaxed);
+        let name = format!("test_{number}");
+        run(self.program.binaries.command("createdb").args([
             "--host".as_ref(),
-            self.folder.path().as_os_str(),
+            self.folder().as_os_str(),
             "--port".as_ref(),
             self.port.to_string().as_ref(),
             "--username".as_ref(),
@@ -108,58 +93,22 @@ impl Server {
             self.port
         )
     }
+}
 
-    /// `kill -9` of the server's first process. The others notice and end.
-    pub(crate) fn kill(&mut self) {
-        let mut child = self.child.take().unwrap();
-        child.kill().unwrap();
-        child.wait().unwrap();
-    }
+// === impl Postgres ===
 
-    /// Starts it again after [`Server::kill`], on the same port.
-    pub(crate) fn restart(&mut self) {
-        assert!(self.child.is_none(), "it runs");
-        self.launch();
-    }
-
-    fn launch(&mut self) {
-        let deadline = Instant::now() + PATIENCE;
-        let first = self.port == 0;
-        loop {
-            if first {
-                self.port = free_port();
-            }
-            let mut child = self.spawn();
-            while child.try_wait().unwrap().is_none() {
-                if self.is_ready(&child) {
-                    self.child = Some(child);
-                    return;
-                }
-                assert!(Instant::now() < deadline, "{}", self.log());
-                std::thread::sleep(LOOK);
-            }
-            // Somebody took the port, or processes of the killed server still hold its shared memory.
-            assert!(Instant::now() < deadline, "{}", self.log());
-            std::thread::sleep(LOOK);
-        }
-    }
-
-    fn spawn(&self) -> Child {
+impl Program for Postgres {
+    fn command(&self, folder: &Path, port: u16) -> Command {
         let flush = match self.durability {
             Durability::Durable => "on",
             Durability::Fast => "off",
         };
-        let log = fs::File::options()
-            .create(true)
-            .append(true)
-            .open(self.folder.path().join("log"))
-            .unwrap();
         let mut command = self.binaries.command("postgres");
-        command.arg("-D").arg(self.folder.path().join("data"));
+        command.arg("-D").arg(folder.join("data"));
         for setting in [
-            format!("port={}", self.port),
+            format!("port={port}"),
             "listen_addresses=127.0.0.1".to_owned(),
-            format!("unix_socket_directories={}", self.folder.path().display()),
+            format!("unix_socket_directories={}", folder.display()),
             format!("fsync={flush}"),
             format!("full_page_writes={flush}"),
             // The store must not rely on the server's default.
@@ -170,38 +119,23 @@ impl Server {
             command.arg("-c").arg(setting);
         }
         command
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
-            .unwrap()
     }
 
     /// The server writes its state into the file of its process id.
-    fn is_ready(&self, child: &Child) -> bool {
-        let file = self.folder.path().join("data/postmaster.pid");
-        let text = fs::read_to_string(file).unwrap_or_default();
+    fn is_ready(&self, folder: &Path, _: u16, child: &Child) -> bool {
+        let text = fs::read_to_string(folder.join("data/postmaster.pid")).unwrap_or_default();
         let mut lines = text.lines();
         lines.next() == Some(&child.id().to_string())
             && lines.last().is_some_and(|line| line.trim() == "ready")
     }
 
-    fn log(&self) -> String {
-        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            // An immediate stop: it takes its other processes with it before the folder goes.
-            let asked = Command::new("kill")
-                .args(["-QUIT", &child.id().to_string()])
-                .status();
-            if !asked.is_ok_and(|status| status.success()) {
-                drop(child.kill());
-            }
-            drop(child.wait());
+    /// An immediate stop: it takes its other processes with it.
+    fn end(&self, child: &mut Child) {
+        let asked = Command::new("kill")
+            .args(["-QUIT", &child.id().to_string()])
+            .status();
+        if !asked.is_ok_and(|status| status.success()) {
+            drop(child.kill());
         }
     }
 }
@@ -314,9 +248,4 @@ fn run(command: &mut Command) -> Output {
         String::from_utf8_lossy(&output.stderr)
     );
     output
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
 }

@@ -79,7 +79,7 @@ impl Collector for LiveCollector {
                     u8::from(up).into(),
                 ));
             }
-            in_flight.push(gauge(&[("service", service)], sum as f64));
+            in_flight.push(gauge(&[("service", service)], sum.into()));
         }
         vec![
             family(ENDPOINT_HEALTHY, healthy),

@@ -1,5 +1,5 @@
-//! One script over the platform scaled out: two catalogs, two gateways and three name services as processes on PostgreSQL, and everything
-//! that can fail does so in turn, under load. After each fault the whole must be as good as before, without anybody's help.
+//! One script over the platform scaled out: two catalogs, two gateways and three name services as processes on PostgreSQL and Redis, and
+//! everything that can fail does so in turn, under load. After each fault the whole must be as good as before, without anybody's help.
 
 use std::time::Duration;
 
@@ -56,6 +56,7 @@ async fn whatever_fails_requests_go_on_and_the_rest_heals_itself() {
     a_name_service_is_killed(&mut fleet, &loads).await;
     a_catalog_is_killed(&mut fleet, &loads, &backend).await;
     the_database_is_killed(&mut fleet, &loads, &backend).await;
+    redis_is_killed(&mut fleet, &loads, &backend).await;
     let [stays, of_the_killed] = loads;
     of_the_killed.finish().await.assert_no_failure();
     a_gateway_is_killed(&mut fleet, &stays, &backend).await;
@@ -139,6 +140,64 @@ async fn the_database_is_killed(fleet: &mut Fleet, loads: &[Load], backend: &Bac
     fleet.until_healthy(NAMES, 3).await;
     fleet.catalogs[0].publish("again", backend.address).await;
     is_reached(fleet, "again").await;
+}
+
+async fn redis_is_killed(fleet: &mut Fleet, loads: &[Load], backend: &Backend) {
+    call(fleet, "before").await;
+    for catalog in &fleet.catalogs {
+        shows(catalog, "shared", &["/before-0", "/before-1"]).await;
+    }
+    block_in_place(|| fleet.redis.kill());
+    call(fleet, "during").await;
+    for (index, catalog) in fleet.catalogs.iter().enumerate() {
+        // Each shows what it knows itself, and says so.
+        shows(catalog, "process", &[&format!("/during-{index}")]).await;
+        let registry = catalog.registry();
+        let ready = registry.send(Method::GET, "/readyz?verbose", None).await;
+        assert_eq!(ready.status(), StatusCode::OK);
+        let report = String::from_utf8_lossy(ready.body());
+        assert!(report.contains("Redis is away"), "{report}");
+    }
+    more(loads).await;
+    let [catalog, _] = &fleet.catalogs;
+    catalog.publish("without-redis", backend.address).await;
+    is_reached(fleet, "without-redis").await;
+    block_in_place(|| fleet.redis.restart());
+    for catalog in &fleet.catalogs {
+        // Nothing of what happened meanwhile is missing. What was before is gone with Redis.
+        shows(catalog, "shared", &["/during-0", "/during-1"]).await;
+        let registry = catalog.registry();
+        eventually("the catalog says that Redis is back", || async {
+            let report = registry.text("/readyz?verbose").await;
+            !report.contains("Redis is away")
+        })
+        .await;
+    }
+    call(fleet, "after").await;
+    for catalog in &fleet.catalogs {
+        shows(catalog, "shared", &["/after-0", "/after-1"]).await;
+    }
+    more(loads).await;
+}
+
+/// A call through each catalog, under a name of its own.
+async fn call(fleet: &Fleet, mark: &str) {
+    for (index, catalog) in fleet.catalogs.iter().enumerate() {
+        let path = format!("/services/call/before/{mark}-{index}");
+        assert_eq!(catalog.registry().text(&path).await, "backend");
+    }
+}
+
+/// Waits until a catalog has the calls of these names in its log, which is its own or the one of all.
+async fn shows(catalog: &Replica, scope: &str, endpoints: &[&str]) {
+    let registry = catalog.registry();
+    eventually(&format!("{endpoints:?} is in the log, {scope}"), || async {
+        let log = registry.get("/services/logs").await;
+        let calls = log["calls"].as_array().unwrap();
+        let has = |endpoint: &&str| calls.iter().any(|call| call["endpoint"] == **endpoint);
+        log["scope"] == scope && endpoints.iter().all(has)
+    })
+    .await;
 }
 
 async fn a_gateway_is_killed(fleet: &mut Fleet, other: &Load, backend: &Backend) {

@@ -5,12 +5,12 @@ pub(crate) mod fleet;
 pub(crate) mod load;
 pub(crate) mod process;
 pub(crate) mod registry;
-#[path = "../../../database/tests/support/postgres.rs"]
+#[path = "../../../database/tests/support/servers.rs"]
 #[expect(
     dead_code,
-    reason = "the server can do more than the scenarios ask of it"
+    reason = "the servers can do more than the scenarios ask of it"
 )]
-pub(crate) mod server;
+pub(crate) mod servers;
 pub(crate) mod stack;
 pub(crate) mod strict;
 

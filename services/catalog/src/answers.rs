@@ -152,13 +152,13 @@ pub(super) fn say(headers: &mut HeaderMap, what: &str) {
 // === impl Question ===
 
 impl Question {
-    /// About a request as it came, and the header that an instance would get: what is withheld from an instance is not in that one, and
-    /// still tells that the answer is not for everybody.
+    /// About a request as an instance would get it, and whether a cache has a say in it ([`is_for_a_cache`]).
     pub(crate) fn new(
         service: ServiceId,
-        request: &request::Parts,
+        method: &Method,
         target: &PathAndQuery,
         headers: &HeaderMap,
+        is_for_a_cache: bool,
     ) -> Self {
         // A service may write them into links, so an answer for one host is none for another.
         let told = ["x-forwarded-host", "x-forwarded-proto", "forwarded"].map(|name| {
@@ -170,11 +170,9 @@ impl Question {
         });
         let key = format!("{service}\n{target}\n{}", told.join("\n"));
         Self {
-            is_for_a_cache: request.method == Method::GET
-                && key.len() <= KEY_BYTES_MAX
-                && freshness::may_be_answered(&request.headers),
+            is_for_a_cache: is_for_a_cache && key.len() <= KEY_BYTES_MAX,
             key,
-            method: request.method.clone(),
+            method: method.clone(),
             headers: headers.clone(),
         }
     }
@@ -211,6 +209,12 @@ impl Keeper {
             drop(permit);
         });
     }
+}
+
+/// Whether a kept answer would do for a request as it came: what is withheld from an instance still tells that the answer is not for
+/// everybody.
+pub(crate) fn is_for_a_cache(request: &request::Parts) -> bool {
+    request.method == Method::GET && freshness::may_be_answered(&request.headers)
 }
 
 /// Whether the end of an answer's body can be told from the end of its connection (RFC 9112 §6.3). Otherwise one that was cut off looks

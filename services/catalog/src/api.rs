@@ -4,15 +4,14 @@ pub(crate) mod applied;
 mod calls;
 mod conditional;
 mod console;
+mod deferred;
 mod discovery;
 mod documentation;
-mod draining;
 mod health;
 mod history;
 mod information;
 mod instances;
 mod parameters;
-mod preference;
 mod receipts;
 mod selection;
 mod services;
@@ -30,8 +29,8 @@ use service_kit::{
 };
 
 use crate::{
-    calls::Calls, discovery::Discovery, health::Checker, history::History, receipts::Receipts,
-    registry::Registry, state::Live, watch::Watchers,
+    calls::Calls, deferred::Deferred, discovery::Discovery, health::Checker, history::History,
+    receipts::Receipts, registry::Registry, state::Live, watch::Watchers,
 };
 
 /// Longest body of a write, in bytes.
@@ -48,7 +47,8 @@ pub(crate) struct Api {
     pub(crate) watchers: Watchers,
     pub(crate) receipts: Arc<Receipts>,
     pub(crate) checker: Checker,
-    pub(crate) calls: Calls,
+    pub(crate) calls: Arc<Calls>,
+    pub(crate) deferred: Arc<Deferred>,
     pub(crate) history: Arc<History>,
     pub(crate) discovery: Discovery,
     pub(crate) readiness: Readiness,
@@ -67,6 +67,7 @@ pub(crate) enum Endpoint {
     ServiceHealth,
     Discover,
     Call,
+    Deferred,
     Logs,
     Statistics,
     Openapi,
@@ -105,6 +106,7 @@ impl Application for Api {
                 Endpoint::ServiceHealth,
             ),
             (Method::GET, "/services/discover", Endpoint::Discover),
+            (Method::GET, "/services/calls/{call}", Endpoint::Deferred),
             (Method::GET, "/services/logs", Endpoint::Logs),
             (Method::GET, "/services/stats", Endpoint::Statistics),
             (Method::GET, "/services/{id}", Endpoint::Read),
@@ -129,6 +131,7 @@ impl Application for Api {
             Endpoint::ServiceHealth => self.service_health(&call).await,
             Endpoint::Discover => self.discover(&call).await,
             Endpoint::Call => self.forward(call).await,
+            Endpoint::Deferred => self.deferred(&call).await,
             Endpoint::Logs => self.logs(&call).await,
             Endpoint::Openapi => Ok(self.openapi()),
             Endpoint::Documentation => self.documentation(&call),

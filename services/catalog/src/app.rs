@@ -1,6 +1,7 @@
 //! Composition: from a configuration and a socket to a catalog that serves.
 
 mod assembly;
+mod calls;
 mod core;
 mod gate;
 mod lifetime;
@@ -137,6 +138,7 @@ impl Catalog {
         let assembly = Assembly {
             source,
             redis: config.redis,
+            jobs: config.jobs,
             seeds,
             own,
             token: token.clone(),

@@ -3,30 +3,29 @@
 //! Bodies are streamed both ways. What is sent again when an instance fails is limited by what may be sent again (RFC 9110 §9.2.2):
 //! any request of which nothing was sent, and idempotent ones without an answer as long as [`replay`] still has their body. Only
 //! addresses that are registered are connected to; nothing in a request can name another one. Redirects are the caller's to
-//! follow. Upgrades are not passed on: an `Upgrade` is hop-by-hop, so the instance sees a plain request. `Prefer: respond-async`
-//! is passed over, as RFC 7240 §2 allows: the answer comes when it comes.
+//! follow. Upgrades are not passed on: an `Upgrade` is hop-by-hop, so the instance sees a plain request.
+//!
+//! It makes no difference here whether somebody waits for the answer or will ask for it later ([`deferred`](crate::deferred)).
 
 mod answer;
 mod attempt;
 mod balance;
 mod client;
 mod exchange;
-mod flights;
 mod headers;
+mod inbound;
 mod path;
 mod replay;
 mod ticket;
 
 use std::{
     collections::HashMap,
-    net::SocketAddr,
     sync::{Arc, atomic::AtomicU64},
 };
 
 use catalog_api::{Service, ServiceId, ServiceRef};
-use http::{Method, Request, StatusCode, request, uri::PathAndQuery};
+use http::{Method, StatusCode};
 use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
 use parking_lot::Mutex;
 use service_kit::{
     http::{RequestId, Response},
@@ -37,7 +36,11 @@ use tokio::time::Instant;
 
 use self::{answer::AnswerBody, client::Clients, exchange::Exchange, replay::Replay};
 pub(crate) use self::{
-    attempt::AttemptError, exchange::Passed, flights::Flights, path::target, ticket::Ticket,
+    attempt::AttemptError,
+    exchange::{Passed, is_idempotent},
+    inbound::{Head, Inbound},
+    path::target,
+    ticket::Ticket,
 };
 use crate::{
     answers::{Answers, Found, Kept, Question},
@@ -59,7 +62,6 @@ const RETRIES: Allowance = Allowance {
 /// Passes calls on.
 pub(crate) struct Calls {
     live: Arc<Live>,
-    flights: Arc<Flights>,
     /// Must not reach an instance.
     token: Secret,
     metrics: Arc<CatalogMetrics>,
@@ -73,15 +75,6 @@ pub(crate) struct Calls {
 struct Line {
     turn: AtomicU64,
     budget: RetryBudget,
-}
-
-/// One call as it came.
-pub(crate) struct Inbound {
-    pub(crate) request: Request<Incoming>,
-    /// What of its path and query is for the instance.
-    pub(crate) target: PathAndQuery,
-    pub(crate) peer: SocketAddr,
-    pub(crate) request_id: RequestId,
 }
 
 /// Why there is no answer of an instance.
@@ -114,7 +107,6 @@ impl Default for Line {
 impl Calls {
     pub(crate) fn new(
         live: Arc<Live>,
-        flights: Arc<Flights>,
         token: Secret,
         metrics: Arc<CatalogMetrics>,
         history: Arc<History>,
@@ -122,7 +114,6 @@ impl Calls {
     ) -> Self {
         Self {
             live,
-            flights,
             token,
             metrics,
             history,
@@ -151,18 +142,15 @@ impl Calls {
         inbound: Inbound,
         ticket: &mut Ticket,
     ) -> Result<Passed, CallError> {
-        let Inbound {
-            request,
+        let Inbound { head, body } = inbound;
+        let Head {
+            method,
             target,
-            peer,
+            headers,
+            is_for_a_cache,
             request_id,
-        } = inbound;
-        let (parts, body) = request.into_parts();
-        if headers::hops(&parts.headers) >= HOPS_MAX {
-            return Err(CallError::Circle);
-        }
-        let headers = headers::for_instance(&parts, peer, &request_id, &self.token);
-        let question = Question::new(service.id, &parts, &target, &headers);
+        } = head;
+        let question = Question::new(service.id, &method, &target, &headers, is_for_a_cache);
         let found = match self.answers.find(question).await {
             Found::Hit(kept) => return Ok(self.kept(kept, ticket)),
             found => found,
@@ -171,18 +159,15 @@ impl Calls {
             ticket.looks(CacheUse::Miss);
             self.metrics.cache_misses.inc();
         }
-        let request::Parts { method, .. } = parts;
         let timeouts = &service.policy.timeouts;
         let exchange = Exchange {
             service,
-            live: &self.live,
-            flights: &self.flights,
             line: self.line(service.id),
             client: self.clients.get(timeouts.connect),
             method,
             target,
             headers,
-            body: Replay::new(body.map_err(Into::into).boxed_unsync(), ticket.received()),
+            body: Replay::new(body, ticket.received()),
             request_id,
             end: Instant::now() + timeouts.total.get(),
         };

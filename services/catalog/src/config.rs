@@ -3,7 +3,7 @@
 use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use catalog_api::Address;
-use database::{PostgresConfig, RedisConfig};
+use database::{PostgresConfig, RedisConfig, jobs::JobLimits};
 use service_kit::{
     listen::ListenAddress,
     secret::Secret,
@@ -38,7 +38,7 @@ pub const SETTINGS: &[Setting] = &[
     .secret(),
     Setting::new(
         "REDIS_URL",
-        "Redis that several catalogs share for calls and kept answers; unset = each in its process",
+        "Redis that several catalogs share for calls and their answers; unset = each in its process",
     )
     .allowed("redis://user:password@host:port/number")
     .secret(),
@@ -118,6 +118,8 @@ pub struct Config {
     pub heartbeat: Duration,
     /// What is discovered besides those who register themselves.
     pub discovery: DiscoveryConfig,
+    /// Of calls that are answered later. No settings.
+    pub jobs: JobLimits,
 }
 
 // === impl Config ===
@@ -153,6 +155,7 @@ impl Config {
             watchers_max: settings.get("CATALOG_WATCHERS_MAX")?,
             heartbeat,
             discovery: DiscoveryConfig::from_settings(settings)?,
+            jobs: JobLimits::default(),
         })
     }
 

@@ -2,7 +2,7 @@
 //! property does not hold. The targets in `services/catalog/fuzz` feed them for as long as one likes (`make fuzz`), the test below
 //! for a moment in every test run. Built with `--cfg fuzzing` and for tests only. Bodies of requests are read by `catalog-api`.
 
-pub use crate::discovery::dns_answers;
+pub use crate::{discovery::dns_answers, prefer::preferences};
 
 #[cfg(test)]
 mod tests {
@@ -39,6 +39,11 @@ mod tests {
         #[test]
         fn hold_for_dns_answers(data in records()) {
             dns_answers(&data);
+        }
+
+        #[test]
+        fn hold_for_preferences(data in "(respond-async|wait|[=;,\"\\\\ \n]){0,24}") {
+            preferences(data.as_bytes());
         }
     }
 }

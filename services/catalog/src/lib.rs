@@ -6,7 +6,7 @@
 //! Reads never touch the store: they load the snapshot and send bytes that were encoded once.
 //!
 //! Besides that, `health` asks instances how they are, `calls` passes requests on to them and `answers` keeps those that may be kept,
-//! `history` what became of it,
+//! `deferred` carries those out that are answered later, `history` knows what became of it,
 //! `drain` takes out those that leave slowly, and `openapi` describes the interface.
 //!
 //! Instances that do not register themselves are found by `discovery`, which writes through the registry like everybody else.
@@ -26,6 +26,7 @@ pub mod app;
 mod auth;
 mod calls;
 pub mod config;
+mod deferred;
 pub mod discovery;
 mod drain;
 mod follower;
@@ -39,6 +40,7 @@ mod metrics;
 mod openapi;
 mod opening;
 mod outage;
+mod prefer;
 mod presence;
 mod probe;
 mod problem;

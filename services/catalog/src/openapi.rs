@@ -5,8 +5,8 @@
 //! the types, one test compares it with the router in both directions, another one carries out every example against
 //! a running catalog and checks each answer against its schema, and `openapi.json` beside the crate shows every change of it.
 
+mod calls;
 mod discovery;
-mod draining;
 mod operation;
 mod parameters;
 mod paths;
@@ -64,9 +64,9 @@ fn schemas() -> Map<String, Value> {
     let schemas = schemas::all().into_iter();
     schemas
         .chain(receipts::all())
-        .chain(draining::all())
         .chain(reports::all())
         .chain(discovery::schemas())
+        .chain(calls::schemas())
         .collect()
 }
 

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use catalog_api::ServiceName;
-use database::{Refusal, StoreError, WriteError};
+use database::{Refusal, StoreError, WriteError, jobs::PutError};
 use http::StatusCode;
 use service_kit::problem::Problem;
 
 use crate::{
     calls::{AttemptError, CallError},
+    deferred::{DeferError, Failure, LookError},
     follower::chain,
 };
 
@@ -77,6 +78,82 @@ pub(crate) fn from_call(error: &CallError, service: &ServiceName) -> Problem {
                 Problem::internal()
             }
         },
+    }
+}
+
+/// When to come back after too many calls waited. Some of them are over soon.
+const DEFERRED_RETRY: Duration = Duration::from_secs(5);
+
+/// The answer to a call that is not answered later.
+pub(crate) fn from_deferral(error: &DeferError) -> Problem {
+    let (detail, retry) = match error {
+        DeferError::Put(PutError::Full) => (
+            "too many calls wait for their turn, or too many answers are kept; send it again later, or without Prefer: respond-async",
+            DEFERRED_RETRY,
+        ),
+        DeferError::Put(PutError::Away) => (
+            "the queue of calls cannot be reached; send it again later, or without Prefer: respond-async",
+            DEFERRED_RETRY,
+        ),
+        DeferError::Put(PutError::Unknown(error)) => {
+            tracing::warn!(error = %chain(error), "a call may be in the queue or not");
+            (
+                "the queue of calls failed, and the call may be carried out or not; look at the service before you send it again",
+                DEFERRED_RETRY,
+            )
+        }
+        DeferError::Stopping => (
+            "the catalog is stopping; send it to another one, or again in a moment",
+            BUSY_RETRY,
+        ),
+    };
+    Problem::unavailable(detail, retry)
+}
+
+/// The answer to a question about a call.
+pub(crate) fn from_look(error: &LookError) -> Problem {
+    match error {
+        LookError::Away(error) => {
+            tracing::warn!(error = %chain(error), "answers to calls cannot be reached");
+            Problem::unavailable(
+                "what is known of calls cannot be reached at the moment; ask again later",
+                FAILED_RETRY,
+            )
+        }
+        LookError::Unreadable => {
+            tracing::error!(%error, "a call was written by another version");
+            Problem::internal()
+        }
+    }
+}
+
+/// The answer to a question about a call of which nothing is known.
+pub(crate) fn no_call(kept: Duration) -> Problem {
+    let seconds = kept.as_secs_f64();
+    Problem::not_found(format!(
+        "no such call is known: ask with the Location of the answer to Prefer: respond-async, within {seconds} s after the call's end"
+    ))
+}
+
+/// What is kept in place of an answer.
+pub(crate) fn from_failure(failure: Failure, service: &ServiceName) -> Problem {
+    let detail = format!("service {service}: {failure}");
+    match failure {
+        Failure::Gone => Problem::not_found(detail),
+        Failure::Overdue => Problem::unavailable(detail, DEFERRED_RETRY),
+        Failure::Unknown => Problem::new(
+            StatusCode::BAD_GATEWAY,
+            "outcome-unknown",
+            "Whether the service did it is not known",
+        )
+        .detail(detail),
+        Failure::TooLong | Failure::BrokeOff => Problem::new(
+            StatusCode::BAD_GATEWAY,
+            "bad-gateway",
+            "The service gave no valid answer",
+        )
+        .detail(detail),
+        Failure::Unreadable => Problem::internal().detail(detail),
     }
 }
 

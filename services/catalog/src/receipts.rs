@@ -16,7 +16,6 @@
 
 mod board;
 pub(crate) mod sharing;
-mod testimony;
 
 use std::{
     sync::{Arc, Weak},
@@ -33,7 +32,6 @@ use uuid::Uuid;
 
 pub(crate) use board::Behind;
 use board::Board;
-use testimony::Callers;
 
 use crate::metrics::CatalogMetrics;
 
@@ -47,9 +45,6 @@ pub(crate) const SILENCE_MAX: Duration = Duration::from_secs(15);
 pub(crate) struct Receipts {
     // A lock for look-ups and small changes, never held across an await.
     board: Mutex<Board>,
-    /// What other catalogs say of their own calls. Taken after the board, if both are.
-    callers: Mutex<Callers>,
-    started: Instant,
     /// Rings when there may be fewer to wait for.
     changed: watch::Sender<()>,
     /// Rings when the other catalogs are to be told or asked something; none = there can be no others.
@@ -64,9 +59,9 @@ pub(crate) struct Reading {
     receipts: Weak<Receipts>,
 }
 
-/// Somebody waits, so the other catalogs are asked often. Dropped when the wait is over.
-pub(crate) struct Waiting {
-    receipts: Arc<Receipts>,
+/// Somebody waits, so the other catalogs are asked often.
+struct Waiting<'a> {
+    receipts: &'a Receipts,
     begun: Instant,
 }
 
@@ -90,8 +85,6 @@ impl Receipts {
     pub(crate) fn new(shared: bool, metrics: Arc<CatalogMetrics>) -> Self {
         Self {
             board: Mutex::default(),
-            callers: Mutex::default(),
-            started: Instant::now(),
             changed: watch::Sender::new(()),
             sharing: shared.then(Notify::new),
             metrics,
@@ -143,14 +136,14 @@ impl Receipts {
     /// # Errors
     /// [`Missing`] when that takes longer than [`APPLIED_WAIT_MAX`].
     pub(crate) async fn applied(
-        self: &Arc<Self>,
+        &self,
         revision: Revision,
         service: Option<ServiceId>,
     ) -> Result<(), Missing> {
         let begun = Instant::now();
         let deadline = begun + APPLIED_WAIT_MAX;
         let mut changed = self.changed.subscribe();
-        let _waiting = self.waits(begun);
+        let _waiting = Waiting::begin(self, begun);
         loop {
             changed.mark_unchanged();
             let missing = self.missing(revision, service, begun);
@@ -162,21 +155,6 @@ impl Receipts {
                 return Err(missing);
             }
         }
-    }
-
-    /// Somebody waits for what readers say, since some time.
-    pub(crate) fn waits(self: &Arc<Self>, begun: Instant) -> Waiting {
-        self.board.lock().wait_begins(begun);
-        self.ring_sharing();
-        Waiting {
-            receipts: Arc::clone(self),
-            begun,
-        }
-    }
-
-    /// Rings whenever somebody says something new.
-    pub(crate) fn news(&self) -> watch::Receiver<()> {
-        self.changed.subscribe()
     }
 
     fn missing(&self, revision: Revision, service: Option<ServiceId>, since: Instant) -> Missing {
@@ -193,8 +171,7 @@ impl Receipts {
         }
     }
 
-    /// There is something to be heard, here and by other catalogs.
-    pub(crate) fn ring(&self) {
+    fn ring(&self) {
         self.changed.send_replace(());
         self.ring_sharing();
     }
@@ -211,7 +188,7 @@ impl Receipts {
 impl Drop for Reading {
     fn drop(&mut self) {
         if let Some(receipts) = self.receipts.upgrade() {
-            receipts.board.lock().close(self.stream, Instant::now());
+            receipts.board.lock().close(self.stream);
             receipts.ring();
         }
     }
@@ -219,7 +196,15 @@ impl Drop for Reading {
 
 // === impl Waiting ===
 
-impl Drop for Waiting {
+impl<'a> Waiting<'a> {
+    fn begin(receipts: &'a Receipts, begun: Instant) -> Self {
+        receipts.board.lock().wait_begins(begun);
+        receipts.ring_sharing();
+        Self { receipts, begun }
+    }
+}
+
+impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.receipts.board.lock().wait_ends(self.begun);
     }

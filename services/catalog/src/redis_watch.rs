@@ -24,7 +24,7 @@ impl RedisWatch {
                 self.detail.pass();
             } else {
                 self.detail
-                    .fail("Redis is away: calls go on, and log and statistics are of this process");
+                    .fail("Redis is away: calls go on, none is answered later, and log and statistics are of this process");
             }
             tokio::select! {
                 () = shutdown.requested() => return,

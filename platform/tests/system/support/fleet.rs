@@ -1,4 +1,4 @@
-//! The platform scaled out: several processes of each role on one PostgreSQL server, each of which can be killed and started again.
+//! The platform scaled out: several processes of each role on one PostgreSQL and one Redis server, each of which can be killed and started again.
 
 use std::{net::SocketAddr, net::TcpListener, path::PathBuf};
 
@@ -10,14 +10,15 @@ use super::{
     eventually,
     process::{Process, addresses},
     registry::Registry,
-    server::{Durability, Server},
+    servers::{Durability, PostgresServer, RedisServer},
 };
 
 const TOKEN: &str = "a-token-of-the-test-a-token-of-the-test";
 
 /// Two catalogs, two gateways, some name services.
 pub(crate) struct Fleet {
-    pub(crate) database: Server,
+    pub(crate) database: PostgresServer,
+    pub(crate) redis: RedisServer,
     pub(crate) catalogs: [Replica; 2],
     pub(crate) gateways: [Replica; 2],
     pub(crate) names: Vec<Replica>,
@@ -47,14 +48,18 @@ fn free_address() -> SocketAddr {
 impl Fleet {
     /// Blocks while the processes start.
     pub(crate) fn start(name_services: usize) -> Self {
-        let database = Server::start(Durability::Durable);
-        let url = database.database();
+        let database = PostgresServer::start(Durability::Durable);
+        let redis = RedisServer::start();
+        let stores = [
+            ("DATABASE_URL", database.database()),
+            ("REDIS_URL", redis.url()),
+        ];
         let folder = TempDir::new().unwrap();
         let addresses = [free_address(), free_address()];
         let urls = addresses.map(|address| format!("http://{address}"));
         let catalogs = addresses.map(|address| {
             let data = folder.path().join(format!("catalog-{}", address.port()));
-            Replica::catalog(address, &url, data)
+            Replica::catalog(address, &stores, data)
         });
         // Each follows another catalog first.
         let [first, second] = &urls;
@@ -66,6 +71,7 @@ impl Fleet {
         });
         let mut fleet = Self {
             database,
+            redis,
             catalogs,
             gateways,
             names: Vec::new(),
@@ -139,13 +145,13 @@ impl Replica {
         }
     }
 
-    fn catalog(address: SocketAddr, database: &str, data: PathBuf) -> Self {
-        let settings = vec![
+    fn catalog(address: SocketAddr, stores: &[(&'static str, String)], data: PathBuf) -> Self {
+        let mut settings = vec![
             ("CATALOG_LISTEN", address.to_string()),
             ("CATALOG_TOKEN", TOKEN.to_owned()),
-            ("DATABASE_URL", database.to_owned()),
             ("DATA_DIR", data.display().to_string()),
         ];
+        settings.extend_from_slice(stores);
         Self::new("service-catalog", address, settings)
     }
 
@@ -194,24 +200,9 @@ impl Replica {
 
     /// Asks it to stop, and blocks until it has.
     pub(crate) fn stop(&mut self) {
-        self.terminate();
-        self.until_ended();
-    }
-
-    /// Asks it to stop.
-    pub(crate) fn terminate(&self) {
-        self.process.as_ref().unwrap().signal("TERM");
-    }
-
-    /// Blocks until it has ended as it was asked to.
-    pub(crate) fn until_ended(&mut self) {
         let mut process = self.process.take().unwrap();
+        process.signal("TERM");
         assert_eq!(process.exit_code(), Some(0), "{}", self.program);
-    }
-
-    /// Whether somebody can connect to it.
-    pub(crate) async fn is_accepting(&self) -> bool {
-        tokio::net::TcpStream::connect(self.address).await.is_ok()
     }
 
     /// It as a catalog.

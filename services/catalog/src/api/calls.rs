@@ -1,14 +1,26 @@
 //! `ANY /services/call/{id}/{endpoint…}`: who may call, and what of the path is for the instance.
 
-use catalog_api::{CallAccess, Service};
+use catalog_api::Service;
+use database::jobs::PutError;
+use futures_util::FutureExt as _;
 use http::{Method, uri::PathAndQuery};
-use service_kit::{http::Call, problem::Problem};
+use service_kit::{
+    http::{
+        Call,
+        body::{self, BODY_READ_TIMEOUT},
+    },
+    problem::Problem,
+};
 
-use super::{Answer, Api, Endpoint};
+use super::{
+    Answer, Api, Endpoint,
+    deferred::{accepted, too_long},
+};
 use crate::{
-    auth::authorize,
+    auth::Credentials,
     calls::{self, Inbound, Passed, Ticket},
-    problem,
+    deferred::{BODY_BYTES_MAX, DeferError, Report},
+    prefer, problem,
 };
 
 /// Beginning of every call's path.
@@ -44,6 +56,18 @@ const METHODS: [&str; 18] = [
     "PURGE",
 ];
 
+/// What a caller gets.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is only returned, and a box would be an allocation for each call"
+)]
+enum Reply {
+    /// The answer of an instance.
+    Passed(Passed),
+    /// The promise of one.
+    Later(Report),
+}
+
 /// Routes of calls.
 pub(super) fn routes() -> impl Iterator<Item = (Method, &'static str, Endpoint)> {
     PATTERNS.into_iter().flat_map(|pattern| {
@@ -55,20 +79,24 @@ pub(super) fn routes() -> impl Iterator<Item = (Method, &'static str, Endpoint)>
 }
 
 impl Api {
-    /// Passes a call on, and counts it whatever becomes of it.
-    pub(super) async fn forward(&self, call: Call<Endpoint>) -> Answer {
+    /// Passes a call on, and counts it whatever becomes of it. One that is answered later counts when it is over.
+    pub(super) async fn forward(&self, mut call: Call<Endpoint>) -> Answer {
         let entry = self.entry(&call)?;
         let service = &entry.service;
         let target = target(&call);
         let path = target.as_ref().map_or("", |target| target.path());
+        let is_later = prefer::take_respond_async(call.request.headers_mut());
         let method = call.request.method();
         let mut ticket = self.calls.ticket(service, method, path, &call.request_id);
-        let passed = match self.admit(service.policy.call, &call) {
-            Ok(()) => self.pass(service, call, target, &mut ticket).await,
-            Err(refused) => Err(refused),
-        };
-        match passed {
-            Ok(passed) => Ok(self.calls.answered(service, passed, ticket)),
+        let reply = self
+            .reply(service, call, target, is_later, &mut ticket)
+            .await;
+        match reply {
+            Ok(Reply::Passed(passed)) => Ok(self.calls.answered(service, passed, ticket)),
+            Ok(Reply::Later(report)) => {
+                ticket.withdraw();
+                Ok(accepted(&report))
+            }
             Err(problem) => {
                 self.calls.refused(service, problem.status(), ticket);
                 Err(problem)
@@ -76,36 +104,68 @@ impl Api {
         }
     }
 
-    async fn pass(
+    async fn reply(
         &self,
         service: &Service,
         call: Call<Endpoint>,
         target: Option<PathAndQuery>,
+        is_later: bool,
         ticket: &mut Ticket,
-    ) -> Result<Passed, Problem> {
+    ) -> Result<Reply, Problem> {
+        let credentials = Credentials::of(&call, &self.token);
+        credentials.admit(service.policy.call)?;
         let target = target.ok_or_else(|| {
             Problem::bad_request(
                 "the path after the service is not a valid path; percent-encode what it may not contain",
             )
         })?;
-        let inbound = Inbound {
-            target,
-            peer: call.peer,
-            request_id: call.request_id,
-            request: call.request,
-        };
-        let passed = self.calls.pass(service, inbound, ticket).await;
-        passed.map_err(|error| problem::from_call(&error, &service.name))
+        let inbound = self
+            .calls
+            .inbound(call.request, target, call.peer, call.request_id);
+        let inbound = inbound.map_err(|error| problem::from_call(&error, &service.name))?;
+        if is_later {
+            return self.defer(service, inbound, credentials, ticket).await;
+        }
+        self.pass(service, inbound, ticket).await
     }
 
-    fn admit(&self, access: CallAccess, call: &Call<Endpoint>) -> Result<(), Problem> {
-        match access {
-            CallAccess::Open => Ok(()),
-            CallAccess::Token => authorize(call, &self.token),
-            CallAccess::Off => Err(Problem::forbidden(
-                "the service's policy does not allow calls through the catalog; use its route at the gateway",
-            )),
+    /// Takes a call in. When the queue is away, the caller's preference cannot be met, and he gets the answer itself.
+    async fn defer(
+        &self,
+        service: &Service,
+        inbound: Inbound,
+        credentials: Credentials,
+        ticket: &mut Ticket,
+    ) -> Result<Reply, Problem> {
+        let Inbound { head, body } = inbound;
+        let allowed = usize::try_from(service.policy.limits.body_bytes).unwrap_or(usize::MAX);
+        let limit = BODY_BYTES_MAX.min(allowed);
+        // Boxed, because the compiler does not see in a larger future that the error of the body may be sent.
+        let reading = body::read_bytes(body, limit, BODY_READ_TIMEOUT).boxed();
+        let content = reading.await.map_err(too_long)?;
+        match self
+            .deferred
+            .put(service, &head, &content, credentials)
+            .await
+        {
+            Ok(report) => Ok(Reply::Later(report)),
+            Err(DeferError::Put(PutError::Away)) => {
+                let body = body::full(content);
+                self.pass(service, Inbound { head, body }, ticket).await
+            }
+            Err(error) => Err(problem::from_deferral(&error)),
         }
+    }
+
+    async fn pass(
+        &self,
+        service: &Service,
+        inbound: Inbound,
+        ticket: &mut Ticket,
+    ) -> Result<Reply, Problem> {
+        let passed = self.calls.pass(service, inbound, ticket).await;
+        let passed = passed.map_err(|error| problem::from_call(&error, &service.name))?;
+        Ok(Reply::Passed(passed))
     }
 }
 

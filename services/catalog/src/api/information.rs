@@ -26,6 +26,7 @@ impl Api {
                 "logs": "/services/logs",
                 "statistics": "/services/stats",
                 "call": "/services/call/{id}/{endpoint}",
+                "answer": "/services/calls/{call}",
                 "documentation": "/docs/",
                 "openapi": "/openapi.json",
                 "health": "/health",

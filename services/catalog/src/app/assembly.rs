@@ -3,10 +3,7 @@
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use catalog_api::ServiceSpec;
-use database::{
-    RedisConfig,
-    cache::{MemoryCache, TOTAL_BYTES_MAX},
-};
+use database::{RedisConfig, jobs::JobLimits};
 use service_kit::{
     metrics::Metrics,
     readiness::{Condition, Readiness},
@@ -17,20 +14,18 @@ use tokio::sync::watch;
 
 use super::{
     StartError,
+    calls::Calling,
     core::Core,
     gate::Gate,
     lifetime::{Tasks, Work},
     shared::Sharing,
 };
 use crate::{
-    answers::Answers,
     api::Api,
-    calls::Calls,
     discovery::{Discovery, Sources, checks::Checks},
     drain,
     follower::chain,
     health::Checker,
-    history::History,
     metrics::RedisMetrics,
     opening::{OpenStore, Source},
     presence::{OwnEntry, Presence},
@@ -42,6 +37,8 @@ pub(super) struct Assembly {
     pub(super) source: Source,
     /// What catalogs share besides the store.
     pub(super) redis: Option<RedisConfig>,
+    /// Of calls that are answered later.
+    pub(super) jobs: JobLimits,
     pub(super) seeds: [ServiceSpec; 2],
     pub(super) own: OwnEntry,
     pub(super) token: Secret,
@@ -79,7 +76,7 @@ impl Assembly {
 
     /// Publishes what is in the store, opens the interface, starts what runs beside it, and registers the catalog in itself.
     pub(super) async fn begin(self, opened: OpenStore, stopped: &Shutdown) -> Work {
-        let (mut core, outages) = Core::new(opened, &self.metrics, self.detail, self.own.names());
+        let (mut core, outages) = Core::new(opened, &self.metrics, self.detail);
         let exchange = core.receipts.take();
         let live = &core.registry.live;
         let receipts = &core.registry.receipts;
@@ -91,13 +88,21 @@ impl Assembly {
             // The same series with and without Redis.
             RedisMetrics::new(&self.metrics, false);
         }
-        let history = Arc::new(History::new(sharing.as_ref().map(Sharing::history)));
+        let Calling {
+            history,
+            calls,
+            deferred,
+            runner,
+        } = Calling::new(
+            &core,
+            sharing.as_ref(),
+            self.token.clone(),
+            self.jobs,
+            &self.metrics,
+            stopped,
+        );
         let registry = Arc::clone(&core.registry);
-        let (discovery, runner) = Discovery::new(self.sources, registry, &self.readiness);
-        let answers = Answers::new(sharing.as_ref().map_or_else(
-            || Arc::new(MemoryCache::new(TOTAL_BYTES_MAX)) as _,
-            Sharing::answers,
-        ));
+        let (discovery, discoverer) = Discovery::new(self.sources, registry, &self.readiness);
         self.gate.open(Api {
             registry: Arc::clone(&core.registry),
             live: Arc::clone(live),
@@ -105,21 +110,14 @@ impl Assembly {
             watchers: Watchers::new(
                 Arc::clone(live),
                 Arc::clone(receipts),
-                Arc::clone(core.witnesses.onlookers()),
                 self.watchers_max,
                 self.heartbeat,
                 Arc::clone(&core.metrics),
                 stopped.clone(),
             ),
             checker: Checker::new(Arc::clone(live)),
-            calls: Calls::new(
-                Arc::clone(live),
-                Arc::clone(core.witnesses.flights()),
-                self.token.clone(),
-                Arc::clone(&core.metrics),
-                Arc::clone(&history),
-                answers,
-            ),
+            calls,
+            deferred,
             history,
             discovery,
             token: self.token,
@@ -131,14 +129,11 @@ impl Assembly {
         let redis = sharing.map_or_else(Vec::new, |sharing| sharing.start(&following));
         let tasks = Tasks {
             keeper: tokio::spawn(core.keeper().run(stopped.clone())),
-            discovery: runner.map(|runner| tokio::spawn(runner.run(stopped.clone()))),
+            discovery: discoverer.map(|runner| tokio::spawn(runner.run(stopped.clone()))),
             // Also without sources: another catalog of the store may have some.
             checks: tokio::spawn(checks.run(stopped.clone())),
-            drains: tokio::spawn(drain::run(
-                Arc::clone(&core.registry),
-                Arc::clone(&core.witnesses),
-                stopped.clone(),
-            )),
+            deferred: tokio::spawn(runner.run(stopped.clone())),
+            drains: tokio::spawn(drain::run(Arc::clone(&core.registry), stopped.clone())),
             outages: tokio::spawn(outages.run(stopped.clone())),
             sharing: core
                 .sharing

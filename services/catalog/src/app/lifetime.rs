@@ -34,6 +34,8 @@ pub(super) struct Tasks {
     pub(super) keeper: JoinHandle<()>,
     pub(super) discovery: Option<JoinHandle<()>>,
     pub(super) checks: JoinHandle<()>,
+    /// It ends before what keeps a Redis up to date: calls end during its drain.
+    pub(super) deferred: JoinHandle<()>,
     pub(super) drains: JoinHandle<()>,
     pub(super) outages: JoinHandle<()>,
     pub(super) sharing: Option<JoinHandle<()>>,
@@ -98,6 +100,7 @@ impl Work {
             keeper,
             discovery,
             checks,
+            deferred,
             drains,
             outages,
             sharing,
@@ -111,6 +114,7 @@ impl Work {
             drop(discovery.await);
         }
         drop(checks.await);
+        drop(deferred.await);
         drop(drains.await);
         drop(outages.await);
         for exchange in [sharing, receipts].into_iter().flatten() {

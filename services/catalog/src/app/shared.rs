@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use database::{
-    Redis, RedisCache, RedisConfig, RedisHistory,
+    Redis, RedisCache, RedisConfig, RedisHistory, RedisJobs,
     cache::{AnswerCache, TOTAL_BYTES_MAX},
+    jobs::{JobLimits, JobQueue},
 };
 use service_kit::{
     metrics::Metrics,
@@ -61,6 +62,10 @@ impl Sharing {
 
     pub(super) fn answers(&self) -> Arc<dyn AnswerCache> {
         Arc::new(RedisCache::new(self.redis.clone(), TOTAL_BYTES_MAX))
+    }
+
+    pub(super) fn jobs(&self, limits: JobLimits) -> Arc<dyn JobQueue> {
+        Arc::new(RedisJobs::new(self.redis.clone(), limits))
     }
 
     /// Runs until the stop is asked for.

@@ -18,7 +18,7 @@ use crate::{
     state::Live,
 };
 
-/// One call in progress. Dropped before its end, it is one whose caller went away.
+/// One call in progress. Dropped before its end, it is one whose caller went away, or whose catalog stopped when there is no caller.
 pub(crate) struct Ticket {
     history: Arc<History>,
     live: Arc<Live>,
@@ -33,6 +33,8 @@ pub(crate) struct Ticket {
     instance: Option<InstanceId>,
     attempts: u8,
     cache: Option<CacheUse>,
+    /// Of a call that is answered later: how often it was begun.
+    run: Option<u32>,
     answered: Option<(StatusCode, Instant)>,
     is_closed: bool,
 }
@@ -61,6 +63,7 @@ impl Ticket {
             instance: None,
             attempts: 0,
             cache: None,
+            run: None,
             answered: None,
             is_closed: false,
         }
@@ -80,6 +83,16 @@ impl Ticket {
     /// A kept answer was looked for.
     pub(super) fn looks(&mut self, found: CacheUse) {
         self.cache = Some(found);
+    }
+
+    /// Nobody waits for the answer, and the call is begun for the so many-th time.
+    pub(crate) fn is_run(&mut self, run: u32) {
+        self.run = Some(run);
+    }
+
+    /// The call goes on elsewhere, and has its end there.
+    pub(crate) fn withdraw(mut self) {
+        self.is_closed = true;
     }
 
     /// The header of the answer goes to the caller.
@@ -117,6 +130,7 @@ impl Ticket {
             bytes_out,
             ended,
             cache: self.cache,
+            run: self.run,
         };
         self.history.record(record, &self.live.load());
     }
@@ -124,6 +138,10 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.take_down(Ended::Left, 0);
+        let ended = match self.run {
+            None => Ended::Left,
+            Some(_) => Ended::Abandoned,
+        };
+        self.take_down(ended, 0);
     }
 }

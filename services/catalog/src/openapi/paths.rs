@@ -4,20 +4,17 @@ use catalog_api::Status;
 use serde_json::{Map, Value, json};
 
 use super::{
-    discovery, draining,
+    calls, discovery,
     operation::Operation,
     parameters::{header, id, if_match, if_none_match, instance, path, query, query_of},
     receipts,
 };
 
-const UNKNOWN: &str = "There is no such service";
+pub(super) const UNKNOWN: &str = "There is no such service";
 pub(super) const WRONG: &str =
     "A parameter or the body is not right; the detail says what is allowed";
-pub(super) const MISMATCH: &str = "The condition does not hold";
-pub(super) const STORE_DOWN: &str = "The store cannot write at the moment; see Retry-After";
-
-/// Methods of calls that OpenAPI has a word for, in lower case.
-const CALL_METHODS: [&str; 7] = ["get", "head", "post", "put", "patch", "delete", "options"];
+const MISMATCH: &str = "The condition does not hold";
+const STORE_DOWN: &str = "The store cannot write at the moment; see Retry-After";
 
 pub(super) fn all() -> Map<String, Value> {
     let mut paths = Map::new();
@@ -36,17 +33,14 @@ pub(super) fn all() -> Map<String, Value> {
     add("/services/health", "get", services_health());
     add("/services/{id}/health", "get", service_health());
     add("/services/discover", "get", discovery::operation());
-    add("/services/logs", "get", logs());
-    add("/services/stats", "get", statistics());
     add("/services/{id}", "get", read());
     add("/services/{id}", "put", put());
     add("/services/{id}", "delete", delete());
     const INSTANCE: &str = "/services/{id}/instances/{instance}";
     add(INSTANCE, "put", put_instance());
-    add(INSTANCE, "delete", draining::delete_instance());
-    for method in CALL_METHODS {
-        add("/services/call/{id}", method, call(method, false));
-        add("/services/call/{id}/{endpoint}", method, call(method, true));
+    add(INSTANCE, "delete", delete_instance());
+    for (path, method, operation) in calls::operations() {
+        add(path, method, operation);
     }
     paths
 }
@@ -171,7 +165,6 @@ fn watch() -> Operation {
         .parameters([
             query("since", "Continue after this revision; when that is too long ago, a snapshot comes", "1"),
             query("service", "Only this service, by id or name", "service-api"),
-            query_of("observer", "The reader sends no requests to instances, so that drains need not wait for it. Not together with x-catalog-receiver", json!({ "type": "string", "enum": ["true"] }), "true".into()),
             resume,
             receipts::announcement(),
         ])
@@ -203,6 +196,36 @@ fn put_instance() -> Operation {
         .problem(503, STORE_DOWN)
 }
 
+fn delete_instance() -> Operation {
+    Operation::new(
+        "instances",
+        "deleteInstance",
+        "Take an instance out, at once or slowly",
+    )
+    .guarded()
+    .parameters([
+        id("web"),
+        instance("a"),
+        query(
+            "drain",
+            "It gets nothing new, and is taken out after this time, 1ms to 10m",
+            "30s",
+        ),
+        if_match(),
+    ])
+    .waits()
+    .answer_of(
+        202,
+        "It drains; or, with wait=applied, it does but not at every connected gateway",
+        receipts::draining_or_pending(),
+    )
+    .answer_of(204, "It is gone", json!({}))
+    .problem(400, WRONG)
+    .problem(404, "There is no such service or instance")
+    .problem(412, MISMATCH)
+    .problem(503, STORE_DOWN)
+}
+
 fn services_health() -> Operation {
     Operation::new("instances", "servicesHealth", "How every service is")
         .describe("Every instance is probed as its service's health check says. There is an answer within about 2 s, and none is older than 1 s. The status is 200 whatever it says.")
@@ -216,74 +239,6 @@ fn service_health() -> Operation {
         .answer(200, "The report", "ServiceHealth")
         .problem(400, WRONG)
         .problem(404, UNKNOWN)
-}
-
-// === calls ===
-
-fn call(method: &str, with_endpoint: bool) -> Operation {
-    let name = format!(
-        "call{}{method}",
-        if with_endpoint { "Endpoint" } else { "" }
-    );
-    let summary = "Pass a request on to an instance of a service";
-    let operation = Operation::new("calls", &name, summary)
-        .describe("Everything passes: body, query and header fields, but not those of the connection nor the catalog's token. In turn over the passing instances by weight, again at another one where that is harmless, within the service's timeouts. Whether a token is needed is the service's policy. An answer to GET that the service allows to be kept (RFC 9111) is given to others while it is fresh; Cache-Status (RFC 9211) tells. Other methods than OpenAPI knows work too, but not CONNECT and TRACE. Prefer: respond-async is passed over.")
-        .parameter(id("service-api"))
-        .whatever()
-        .problem(400, "The path is not valid, or the body broke off")
-        .problem(401, "The service's policy asks for the token")
-        .problem(403, "The service's policy does not allow it")
-        .problem(404, UNKNOWN)
-        .problem(408, "The body came too slowly")
-        .problem(502, "No instance gave a valid answer")
-        .problem(503, "No instance takes requests; see Retry-After")
-        .problem(504, "No instance answered in time")
-        .problem(508, "The request goes round in a circle");
-    let operation = match method {
-        "get" | "head" => operation,
-        _ => operation.any_body(),
-    };
-    if with_endpoint {
-        let description = "Path at the instance, which may have more segments";
-        operation.parameter(path("endpoint", description, "name"))
-    } else {
-        operation
-    }
-}
-
-fn logs() -> Operation {
-    let limit = json!({ "type": "integer", "minimum": 1, "maximum": 1000 });
-    Operation::new(
-        "calls",
-        "callLog",
-        "The newest calls that ended, newest first",
-    )
-    .parameters([
-        query("service", "Of this service, by id or name", "service-api"),
-        query(
-            "status",
-            "Answered with this status, or with one of a class",
-            "5xx",
-        ),
-        query(
-            "since",
-            "That began at this time or later: RFC 3339, or how long ago",
-            "15m",
-        ),
-        query_of("limit", "Most calls; 100 when left out", limit, 10.into()),
-    ])
-    .answer(200, "The calls", "CallLog")
-    .problem(400, WRONG)
-}
-
-fn statistics() -> Operation {
-    Operation::new(
-        "calls",
-        "callStatistics",
-        "Calls added up by service and endpoint",
-    )
-    .answer(200, "The sums", "Statistics")
-    .problem(400, WRONG)
 }
 
 // === the catalog itself ===

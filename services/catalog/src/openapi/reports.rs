@@ -89,15 +89,16 @@ fn call_log() -> Value {
         "service": text("The name it had"),
         "method": text("Method"),
         "endpoint": text("Path at the instance, as a template"),
-        "status": { "type": ["integer", "null"], "description": "What the caller got; null when he did not wait" },
+        "status": { "type": ["integer", "null"], "description": "What the caller got, or will get; null when there was none" },
         "instance": text("The last instance that was tried"),
         "attempts": count("How many were tried"),
         "latency_ms": number("Until the header of the answer"),
         "duration_ms": number("Until the end of its body"),
         "bytes_in": count("Of the request's body"),
         "bytes_out": count("Of the body of the instance's answer"),
-        "ended": { "type": "string", "enum": ["complete", "cut", "left"], "description": "cut: the instance broke off. left: the caller did" },
+        "ended": { "type": "string", "enum": ["complete", "cut", "left", "abandoned"], "description": "cut: the instance broke off. left: the caller did, or the answer was too long to be kept for him. abandoned: nobody waited, and the catalog that carried it out died or stopped" },
         "cache": { "type": "string", "enum": ["hit", "miss"], "description": "Whether a kept answer was found; missing when none was looked for" },
+        "run": count("Of a call that is answered later: how often it was begun, 0 when it never was; missing for any other"),
     });
     let every = [
         "at",

@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use crate::{
     backend::{Backend, register},
     harness::{Answer, Harness, eventually},
-    redis_server::RedisServer,
+    servers::RedisServer,
 };
 
 /// Counts its requests and tells the number; the path is the header that it sends, with an encoded | between the fields.

@@ -36,7 +36,6 @@ async fn a_call_arrives_as_it_was_sent_and_the_answer_comes_back() {
         .call(Method::POST, "/services/call/web/a%20b/c?x=1&y=%2F")
         .header("x-mine", "1")
         .header("x-request-id", "req-1")
-        .header("prefer", "respond-async")
         .text("text/plain", "hello".to_owned())
         .send()
         .await;

@@ -69,6 +69,7 @@ pub(crate) fn config(data_dir: &Path) -> Config {
         watchers_max: 64.try_into().unwrap(),
         heartbeat: Duration::from_secs(10),
         discovery: catalog::DiscoveryConfig::default(),
+        jobs: database::jobs::JobLimits::default(),
     }
 }
 
@@ -223,20 +224,17 @@ impl Call<'_> {
     }
 
     pub(crate) async fn send(self) -> Answer {
-        self.begin().await
-    }
-
-    /// The answer as something that outlives the harness.
-    pub(crate) fn begin(self) -> impl Future<Output = Answer> + Send + use<> {
-        let (client, request) = (self.harness.client.clone(), self.build());
-        async move {
-            let answer = client.fetch(request, PATIENCE, ANSWER_BYTES_MAX);
-            let (parts, bytes) = answer.await.unwrap().into_parts();
-            Answer {
-                status: parts.status,
-                headers: parts.headers,
-                text: String::from_utf8(bytes.to_vec()).unwrap(),
-            }
+        let answer = self
+            .harness
+            .client
+            .fetch(self.build(), PATIENCE, ANSWER_BYTES_MAX)
+            .await
+            .unwrap();
+        let (parts, bytes) = answer.into_parts();
+        Answer {
+            status: parts.status,
+            headers: parts.headers,
+            text: String::from_utf8(bytes.to_vec()).unwrap(),
         }
     }
 

@@ -5,9 +5,10 @@ mod binary;
 mod cached_calls;
 mod calls;
 mod console;
+mod deferred_calls;
+mod deferred_limits;
 mod discovery;
 mod drain;
-mod drain_counts;
 mod failing_calls;
 #[path = "../../../../database/tests/support/fault_proxy.rs"]
 mod fault_proxy;
@@ -22,14 +23,13 @@ mod openapi;
 mod property;
 mod reading;
 mod receipts;
-#[path = "../../../../database/tests/support/redis.rs"]
-mod redis_server;
 mod replicas;
 mod schema;
 mod selection;
-#[path = "../../../../database/tests/support/postgres.rs"]
-mod server;
+#[path = "../../../../database/tests/support/servers.rs"]
+mod servers;
 mod shared;
+mod shared_deferred;
 mod shared_discovery;
 mod shared_history;
 mod shared_outage;

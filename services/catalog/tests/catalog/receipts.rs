@@ -2,33 +2,32 @@
 
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
-use catalog_api::{DRAINING_HEADER, RECEIPTS_PATH, RECEIVER_HEADER, STREAM_HEADER};
+use catalog_api::{RECEIPTS_PATH, RECEIVER_HEADER, STREAM_HEADER};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
 
 use crate::{
     harness::{Answer, Harness, PATIENCE, Watch, eventually},
-    server::{Durability, Server},
+    servers::{Durability, PostgresServer},
     shared,
 };
 
 const COUNT: &str = "service_catalog_propagation_seconds_count";
 
 /// A gateway as the catalog sees it.
-pub(crate) struct Gateway {
+struct Gateway {
     watch: Watch,
 }
 
 // === impl Gateway ===
 
 impl Gateway {
-    pub(crate) async fn connect(catalog: &Harness, name: &str, id: u128) -> Self {
+    async fn connect(catalog: &Harness, name: &str, id: u128) -> Self {
         let call = catalog.call(Method::GET, "/services/watch");
         let call = call.header(RECEIVER_HEADER, &format!("{name}/{id:032x}"));
         let watch = call.watch().await;
         assert_eq!(watch.header(STREAM_HEADER).len(), 32);
-        assert_eq!(watch.header(DRAINING_HEADER), "counted");
         Self { watch }
     }
 
@@ -40,17 +39,8 @@ impl Gateway {
         call.json(&receipt).send().await
     }
 
-    /// The same, with the requests that it has with draining instances.
-    pub(crate) async fn counts(&self, catalog: &Harness, revision: u64, draining: Value) {
-        let stream = self.watch.header(STREAM_HEADER);
-        let receipt = json!({"stream": stream, "revision": revision, "draining": draining});
-        let call = catalog.call(Method::POST, RECEIPTS_PATH);
-        let taken = call.json(&receipt).send().await;
-        assert_eq!(taken.status, StatusCode::NO_CONTENT, "{}", taken.text);
-    }
-
     /// Reads until a revision and says that it is in effect.
-    pub(crate) async fn applies(&mut self, catalog: &Harness, revision: u64) {
+    async fn applies(&mut self, catalog: &Harness, revision: u64) {
         while self.watch.next().await.1 < revision {}
         let taken = self.says(catalog, revision, &[]).await;
         assert_eq!(taken.status, StatusCode::NO_CONTENT, "{}", taken.text);
@@ -97,8 +87,6 @@ fn writes() -> Vec<(Method, &'static str, Option<Value>, u16)> {
 async fn write(catalog: &Harness, method: &Method, path: &str, body: Option<&Value>) -> Answer {
     let sign = if path.contains('?') { '&' } else { '?' };
     let call = catalog.write(method.clone(), &format!("{path}{sign}wait=applied"));
-    // Others pass it over.
-    let call = call.header("prefer", "respond-async");
     match body {
         Some(body) => call.json(body).send().await,
         None => call.send().await,
@@ -234,7 +222,6 @@ async fn receipts_are_for_readers_only() {
         json!({"stream": stream, "revision": -1}),
         json!({"stream": stream, "revision": 1, "refused": many}),
         json!({"stream": stream, "revision": 1, "more": 1}),
-        json!({"stream": stream, "revision": 1, "draining": [{"service": 1}]}),
     ] {
         send(body).await.problem(400);
     }
@@ -255,7 +242,6 @@ async fn receipts_are_for_readers_only() {
         ("/services/watch", "gw-1/0"),
         ("/services/watch", "g w/00000000000000000000000000000000"),
         ("/services/watch?service=1", &format!("gw-1/{id}")),
-        ("/services/watch?observer=true", &format!("gw-1/{id}")),
     ] {
         let call = catalog.call(Method::GET, path);
         let answer = call.header(RECEIVER_HEADER, field).send().await;
@@ -265,7 +251,7 @@ async fn receipts_are_for_readers_only() {
 
 #[tokio::test]
 async fn a_write_at_one_catalog_waits_for_the_gateways_of_the_other() {
-    let server = Server::start(Durability::Fast);
+    let server = PostgresServer::start(Durability::Fast);
     let url = server.database();
     let (one, other) = tokio::join!(shared::start(&url), shared::start(&url));
     let mut gateway = Gateway::connect(&other, "gw-1", 1).await;

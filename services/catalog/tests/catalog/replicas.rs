@@ -1,15 +1,16 @@
-//! Ten thousand random writes over two catalogs on one database, while connections are cut, processes are killed and watchers hang up.
-//! Whatever happens: every watcher ends with what the store has, no stream goes back or says anything twice, no write that was
-//! acknowledged is lost, and nobody hears of a service that he did not ask for.
+//! Ten thousand random writes over two catalogs on one database and one Redis, while connections are cut, processes are killed, Redis too, and
+//! watchers hang up. Whatever happens: every watcher ends with what the store has, no stream goes back or says anything twice, no write
+//! that was acknowledged is lost, nobody hears of a service that he did not ask for, and calls go on.
 //!
 //! `MODEL_SEED` and `MODEL_WRITES` choose another run. The same seed gives the same writes and the same faults after the same number of
 //! writes; what happens at once in between is the machine's choice.
 
 #![expect(clippy::expect_used, reason = "tests fail by panicking")]
 
+mod caller;
 mod client;
 mod faults;
-mod replica;
+pub(crate) mod replica;
 mod watcher;
 mod writer;
 
@@ -26,16 +27,19 @@ use std::{
 use serde_json::{Value, json};
 use tokio::{task::JoinSet, time::Instant};
 
-use self::{client::Catalogs, replica::Replica, watcher::Watcher, writer::Writer};
-use crate::server::{Durability, Server};
+use self::{
+    caller::Caller, client::Catalogs, faults::Scene, replica::Replica, watcher::Watcher,
+    writer::Writer,
+};
+use crate::servers::{Durability, PostgresServer, RedisServer};
 
 const SEED: u64 = 20_261_125;
 const WRITES: usize = 10_000;
 const WRITERS: usize = 16;
 
 /// Watchers of everything, and of one service each.
-const WATCHERS: u64 = 6;
-const WATCHERS_OF_ONE: u64 = 6;
+const WATCHERS: u64 = 4;
+const WATCHERS_OF_ONE: u64 = 4;
 
 /// Longest wait for what must come when all faults are over.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -57,13 +61,15 @@ async fn whatever_fails_every_watcher_ends_equal_to_the_store() {
     let writes = chosen("MODEL_WRITES", WRITES);
     println!("MODEL_SEED={seed} MODEL_WRITES={writes}");
     let begun = Instant::now();
-    let server = Server::start(Durability::Fast);
+    let server = PostgresServer::start(Durability::Fast);
+    let mut redis = RedisServer::start();
     let url = server.database();
     let mut replicas = Vec::new();
     for _ in 0..2 {
-        replicas.push(Replica::start(&url).await);
+        replicas.push(Replica::start(&url, redis.url()).await);
     }
     let catalogs = Catalogs::new(&replicas);
+    let caller = Caller::new(catalogs.clone()).await;
 
     let watching = watch(seed, &catalogs);
     let done = Arc::new(AtomicUsize::new(0));
@@ -72,8 +78,17 @@ async fn whatever_fails_every_watcher_ends_equal_to_the_store() {
         let writer = Writer::new(seed, number, catalogs.clone(), Arc::clone(&done));
         writers.spawn(writer.run(writes / WRITERS));
     }
-    let faults = faults::cause(seed, writes, &done, &mut replicas);
-    let (written, ()) = tokio::join!(writers.join_all(), faults);
+    let scene = Scene {
+        replicas: &mut replicas,
+        redis: &mut redis,
+        caller: &caller,
+        done: &done,
+    };
+    let faults = scene.cause(seed, writes);
+    let written = tokio::select! {
+        (written, ()) = async { tokio::join!(writers.join_all(), faults) } => written,
+        () = caller.run() => panic!("he calls until the end"),
+    };
     println!(
         "{} writes after {:?}",
         done.load(Ordering::Relaxed),
@@ -92,6 +107,8 @@ async fn whatever_fails_every_watcher_ends_equal_to_the_store() {
         let watched = watched.expect("a watcher ends");
         watched.equals(&catalogs).await;
     }
+    caller.mark("last").await;
+    caller.is_in_shared_log("last").await;
     println!("over after {:?}", begun.elapsed());
 }
 

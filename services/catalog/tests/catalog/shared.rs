@@ -17,7 +17,7 @@ use tempfile::TempDir;
 
 use crate::{
     harness::{Harness, eventually},
-    server::{Durability, Server},
+    servers::{Durability, PostgresServer},
 };
 
 const SERVICE: &str = "service-api";
@@ -65,7 +65,7 @@ pub(crate) async fn becomes(catalog: &Harness, instance: &str, status: Option<&s
 
 #[tokio::test]
 async fn what_is_written_at_one_is_read_at_the_other() {
-    let server = Server::start(Durability::Fast);
+    let server = PostgresServer::start(Durability::Fast);
     let url = server.database();
     let (one, other) = tokio::join!(start(&url), start(&url));
     let mut watch = other.watch("?service=alpha").await;
@@ -114,7 +114,7 @@ async fn what_is_written_at_one_is_read_at_the_other() {
 
 #[tokio::test]
 async fn a_renewal_at_one_counts_at_the_other() {
-    let server = Server::start(Durability::Fast);
+    let server = PostgresServer::start(Durability::Fast);
     let url = server.database();
     let catalogs = [start(&url).await, start(&url).await];
     let [one, other] = &catalogs;
@@ -166,7 +166,7 @@ async fn a_renewal_at_one_counts_at_the_other() {
 
 #[tokio::test]
 async fn who_is_suspect_at_one_and_renews_at_the_other_passes_at_both() {
-    let server = Server::start(Durability::Fast);
+    let server = PostgresServer::start(Durability::Fast);
     let url = server.database();
     let (one, other) = (start(&url).await, start(&url).await);
     probed_by_tcp(&[&one, &other]).await;
@@ -194,7 +194,7 @@ async fn who_is_suspect_at_one_and_renews_at_the_other_passes_at_both() {
 
 #[tokio::test]
 async fn what_cannot_pass_on_its_own_is_said_at_the_start() {
-    let server = Server::start(Durability::Fast);
+    let server = PostgresServer::start(Durability::Fast);
     server.database();
     let url = server.url_as("postgres", "hunter2", "test_0");
     let folder = std::sync::Arc::new(TempDir::new().unwrap());
@@ -215,7 +215,7 @@ async fn what_cannot_pass_on_its_own_is_said_at_the_start() {
 
 #[test]
 fn the_program_names_its_database_without_secrets_and_can_be_stopped_while_it_waits() {
-    let mut server = Server::start(Durability::Fast);
+    let mut server = PostgresServer::start(Durability::Fast);
     let url = server.database();
     let place = url.rsplit('@').next().unwrap().to_owned();
     let folder = TempDir::new().unwrap();

@@ -11,7 +11,7 @@ use crate::{
     backend::dead_port,
     harness::{Harness, eventually},
     name_server::{NameServer, says},
-    server::{Durability, Server},
+    servers::{Durability, PostgresServer},
 };
 
 async fn start(url: &str, server: SocketAddr, target: &str) -> Harness {
@@ -54,7 +54,7 @@ async fn statuses(catalog: &Harness) -> Vec<Value> {
 
 #[tokio::test]
 async fn they_find_what_any_of_them_finds_and_do_not_fight() {
-    let postgres = Server::start(Durability::Fast);
+    let postgres = PostgresServer::start(Durability::Fast);
     let url = postgres.database();
     let (few, many) = (NameServer::start().await, NameServer::start().await);
     let port = dead_port();
@@ -97,7 +97,7 @@ async fn they_find_what_any_of_them_finds_and_do_not_fight() {
 
 #[tokio::test]
 async fn what_nobody_looks_for_any_more_goes_with_its_lease() {
-    let postgres = Server::start(Durability::Fast);
+    let postgres = PostgresServer::start(Durability::Fast);
     let url = postgres.database();
     let server = NameServer::start().await;
     let alive = crate::backend::Backend::start("alive").await;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::{
     backend::{Backend, register},
     harness::{Harness, eventually},
-    redis_server::RedisServer,
+    servers::RedisServer,
 };
 
 /// A catalog with a backend as service `web`.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     harness::{Harness, eventually},
-    server::{Durability, Server},
+    servers::{Durability, PostgresServer},
     shared::{becomes, dead, path, probed_by_tcp, start},
 };
 
@@ -22,7 +22,7 @@ async fn condition(catalog: &Harness, name: &str) -> Value {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_is_not_there_yet_is_waited_for() {
-    let mut server = Server::start(Durability::Durable);
+    let mut server = PostgresServer::start(Durability::Durable);
     let url = server.database();
     server.kill();
     let catalog = start(&url).await;
@@ -52,7 +52,7 @@ async fn a_database_that_is_not_there_yet_is_waited_for() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_waits_for_a_database_can_be_stopped() {
-    let mut server = Server::start(Durability::Fast);
+    let mut server = PostgresServer::start(Durability::Fast);
     let url = server.database();
     server.kill();
     let catalog = start(&url).await;
@@ -62,7 +62,7 @@ async fn whoever_waits_for_a_database_can_be_stopped() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn down_and_back() {
-    let mut server = Server::start(Durability::Durable);
+    let mut server = PostgresServer::start(Durability::Durable);
     let url = server.database();
     let (one, other) = (start(&url).await, start(&url).await);
     probed_by_tcp(&[&one, &other]).await;
@@ -130,7 +130,7 @@ async fn down_and_back() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_outage_kills_nobody_who_renewed_during_it() {
-    let mut server = Server::start(Durability::Durable);
+    let mut server = PostgresServer::start(Durability::Durable);
     let url = server.database();
     let (one, other) = (start(&url).await, start(&url).await);
     probed_by_tcp(&[&one, &other]).await;

@@ -18,3 +18,4 @@ mod request;
 #[path = "../catalog/schema.rs"]
 mod schema;
 mod wire;
+mod words;

@@ -8,6 +8,7 @@ use std::{
     net::SocketAddr,
     process::{Child, Command, Stdio},
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use serde_json::Value;
@@ -24,6 +25,9 @@ use crate::{
 };
 
 pub(crate) const TOKEN: &str = "fuzz-token";
+
+/// Pause between two looks at something that happens on its own.
+const LOOK: Duration = Duration::from_millis(20);
 
 pub(crate) struct Program {
     child: Child,
@@ -77,6 +81,27 @@ impl Program {
     pub(crate) async fn write(&self, method: &str, target: &str, body: &Value) -> Answer {
         self.send(&Request::new(method, target).token().json(body))
             .await
+    }
+
+    /// Waits until no call waits for its turn or is under way.
+    pub(crate) async fn is_idle(&self) {
+        const SERIES: [&str; 2] = [
+            "service_catalog_async_calls_waiting 0",
+            "service_catalog_async_calls_running 0",
+        ];
+        let deadline = Instant::now() + wire::DEADLINE;
+        loop {
+            let metrics = self.get("/metrics").await.body;
+            let metrics = String::from_utf8(metrics).unwrap();
+            if SERIES
+                .iter()
+                .all(|series| metrics.lines().any(|line| line == *series))
+            {
+                return;
+            }
+            assert!(Instant::now() < deadline, "calls are never over");
+            tokio::time::sleep(LOOK).await;
+        }
     }
 
     pub(crate) async fn document(&self) -> Arc<Document> {

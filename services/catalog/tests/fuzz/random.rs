@@ -10,6 +10,8 @@ pub(crate) struct Random {
     source: StdRng,
     /// Where instances may be: nothing but this machine is ever asked.
     addresses: Vec<String>,
+    /// Names of calls that are answered later.
+    calls: Vec<String>,
 }
 
 /// Deeper than any reader of JSON goes.
@@ -25,7 +27,17 @@ impl Random {
         Self {
             source: StdRng::seed_from_u64(seed),
             addresses,
+            calls: Vec::new(),
         }
+    }
+
+    pub(crate) fn with_calls(self, calls: Vec<String>) -> Self {
+        Self { calls, ..self }
+    }
+
+    /// Name of a call.
+    pub(crate) fn call(&mut self) -> String {
+        self.of(&self.calls.clone())
     }
 
     pub(crate) fn below(&mut self, end: usize) -> usize {

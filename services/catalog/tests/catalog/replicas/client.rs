@@ -4,6 +4,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
+use bytes::Bytes;
 use http::{Method, Request, StatusCode};
 use serde_json::Value;
 use service_kit::{client::Client, http::body};
@@ -98,13 +99,19 @@ impl Catalogs {
         panic!("{method} {path} is never taken");
     }
 
-    /// Everything, if it answers.
-    pub(crate) async fn list(&self, index: usize) -> Option<Value> {
-        let request = Request::get(format!("http://{}/services", self.address(index)));
+    /// What one of them answers, if it does.
+    pub(crate) async fn get(&self, index: usize, path: &str) -> Option<(StatusCode, Bytes)> {
+        let request = Request::get(format!("http://{}{path}", self.address(index)));
         let request = request.body(body::empty()).unwrap();
         let answer = self.client.fetch(request, ANSWER_TIMEOUT, ANSWER_BYTES_MAX);
         let answer = answer.await.ok()?;
-        let is_there = answer.status() == StatusCode::OK;
-        is_there.then(|| serde_json::from_slice(answer.body()).unwrap())
+        Some((answer.status(), answer.into_body()))
+    }
+
+    /// Everything, if it answers.
+    pub(crate) async fn list(&self, index: usize) -> Option<Value> {
+        let (status, content) = self.get(index, "/services").await?;
+        let is_there = status == StatusCode::OK;
+        is_there.then(|| serde_json::from_slice(&content).unwrap())
     }
 }

@@ -11,60 +11,97 @@ use std::{
 };
 
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng, seq::SliceRandom as _};
-use tokio::time::{Instant, sleep};
+use tokio::{
+    task::block_in_place,
+    time::{Instant, sleep},
+};
 
-use super::{LOOK, PATIENCE, replica::Replica};
+use super::{LOOK, PATIENCE, caller::Caller, replica::Replica};
+use crate::servers::RedisServer;
 
 /// How long a way stays silent: short enough to go unnoticed but for the delay, and long enough for every limit to run out.
 const SILENCES: [Duration; 2] = [Duration::from_millis(300), Duration::from_secs(6)];
 
+/// Times that Redis dies.
+const REDIS_DEATHS: usize = 2;
+
 #[derive(Clone, Copy, Debug)]
 enum Fault {
-    /// Nothing passes to the database for a while, and nothing is closed.
-    Silence(Duration),
-    /// Every connection to the database is closed.
-    Sever,
-    /// `kill -9`, and a start.
-    Kill,
+    /// Nothing passes to the database of a catalog for a while, and nothing is closed.
+    Silence { catalog: usize, time: Duration },
+    /// Every connection of a catalog to the database is closed.
+    Sever { catalog: usize },
+    /// `kill -9` of a catalog, and a start.
+    Kill { catalog: usize },
+    /// `kill -9` of Redis, and later a start on the same port, empty.
+    KillRedis { death: usize },
 }
 
-/// Causes every fault at both catalogs, in an order of the seed, spread over so many writes.
-pub(crate) async fn cause(seed: u64, writes: usize, done: &AtomicUsize, replicas: &mut [Replica]) {
+/// What can fail.
+pub(crate) struct Scene<'a> {
+    pub(crate) replicas: &'a mut [Replica],
+    pub(crate) redis: &'a mut RedisServer,
+    /// Who sees what Redis is for.
+    pub(crate) caller: &'a Caller,
+    /// Writes that were done.
+    pub(crate) done: &'a AtomicUsize,
+}
+
+/// Every fault, in an order of the seed.
+fn plan(seed: u64, catalogs: usize) -> Vec<Fault> {
     let mut random = StdRng::seed_from_u64(seed);
     let mut faults = Vec::new();
-    for victim in 0..replicas.len() {
-        for fault in [
-            Fault::Silence(SILENCES[0]),
-            Fault::Sever,
-            Fault::Sever,
-            Fault::Kill,
-            Fault::Kill,
-        ] {
-            faults.push((victim, fault));
-        }
+    for catalog in 0..catalogs {
+        let time = SILENCES[0];
+        faults.push(Fault::Silence { catalog, time });
+        faults.extend([Fault::Sever { catalog }; 2]);
+        faults.extend([Fault::Kill { catalog }; 2]);
     }
     // Once is enough for what takes long.
-    faults.push((
-        random.random_range(0..replicas.len()),
-        Fault::Silence(SILENCES[1]),
-    ));
+    faults.push(Fault::Silence {
+        catalog: random.random_range(0..catalogs),
+        time: SILENCES[1],
+    });
+    faults.extend((0..REDIS_DEATHS).map(|death| Fault::KillRedis { death }));
     faults.shuffle(&mut random);
-    let apart = writes / (faults.len() + 1);
-    let mut due = apart / 2;
-    for (victim, fault) in faults {
-        reached(done, due).await;
-        println!("after {due} writes: {fault:?} of catalog {victim}");
-        let replica = &mut replicas[victim];
-        match fault {
-            Fault::Silence(time) => {
-                replica.way.cut();
-                sleep(time).await;
-                replica.way.heal();
+    faults
+}
+
+// === impl Scene ===
+
+impl Scene<'_> {
+    /// Causes every fault, spread over so many writes.
+    pub(crate) async fn cause(mut self, seed: u64, writes: usize) {
+        let faults = plan(seed, self.replicas.len());
+        let apart = writes / (faults.len() + 1);
+        let mut due = apart / 2;
+        for fault in faults {
+            reached(self.done, due).await;
+            println!("after {due} writes: {fault:?}");
+            match fault {
+                Fault::Silence { catalog, time } => {
+                    let way = &self.replicas[catalog].way;
+                    way.cut();
+                    sleep(time).await;
+                    way.heal();
+                }
+                Fault::Sever { catalog } => self.replicas[catalog].way.sever(),
+                Fault::Kill { catalog } => self.replicas[catalog].kill_and_restart().await,
+                Fault::KillRedis { death } => self.kill_redis(death, due + apart / 2).await,
             }
-            Fault::Sever => replica.way.sever(),
-            Fault::Kill => replica.kill_and_restart().await,
+            due += apart;
         }
-        due += apart;
+    }
+
+    /// While it is away, each catalog shows the calls that it knows of. When it is back, nothing of that is missing in what they share.
+    async fn kill_redis(&mut self, death: usize, until: usize) {
+        let mark = format!("without-redis-{death}");
+        block_in_place(|| self.redis.kill());
+        self.caller.mark(&mark).await;
+        self.caller.is_in_own_log(&mark).await;
+        reached(self.done, until).await;
+        block_in_place(|| self.redis.restart());
+        self.caller.is_in_shared_log(&mark).await;
     }
 }
 

@@ -24,6 +24,7 @@ pub(crate) struct Replica {
     pub(crate) address: SocketAddr,
     pub(crate) way: FaultProxy,
     database: String,
+    redis: String,
     folder: TempDir,
     child: Option<Child>,
 }
@@ -31,8 +32,8 @@ pub(crate) struct Replica {
 // === impl Replica ===
 
 impl Replica {
-    /// A catalog that reaches the database of this URL by a way of its own.
-    pub(crate) async fn start(url: &str) -> Self {
+    /// A catalog that reaches the database of this URL by a way of its own, and Redis.
+    pub(crate) async fn start(url: &str, redis: String) -> Self {
         let (before, place) = url.rsplit_once('@').unwrap();
         let (server, name) = place.split_once('/').unwrap();
         let port = server.rsplit(':').next().unwrap().parse().unwrap();
@@ -43,6 +44,7 @@ impl Replica {
             address: listener.local_addr().unwrap(),
             way,
             database,
+            redis,
             folder: TempDir::new().unwrap(),
             child: None,
         };
@@ -51,12 +53,17 @@ impl Replica {
         replica
     }
 
-    /// As `kill -9` does, and again from the start.
-    pub(crate) async fn kill_and_restart(&mut self) {
+    /// As `kill -9` does.
+    pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             child.kill().unwrap();
             child.wait().unwrap();
         }
+    }
+
+    /// The same, and again from the start.
+    pub(crate) async fn kill_and_restart(&mut self) {
+        self.kill();
         self.launch().await;
     }
 
@@ -73,6 +80,7 @@ impl Replica {
             .env("CATALOG_LISTEN", self.address.to_string())
             .env("CATALOG_TOKEN", TOKEN)
             .env("DATABASE_URL", &self.database)
+            .env("REDIS_URL", &self.redis)
             .env("RUST_LOG", "info,access=off")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
