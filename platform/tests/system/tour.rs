@@ -1,7 +1,10 @@
 //! What the README shows.
 
-use http::StatusCode;
+use std::time::Duration;
+
+use http::{Request, StatusCode};
 use serde_json::{Value, json};
+use service_kit::{client::Client, http::body};
 
 use crate::support::{backend::Backend, eventually, stack::Stack, strict::Strict};
 
@@ -159,4 +162,35 @@ async fn the_catalog_passes_calls_on_to_services() {
         .await
         .unwrap();
     assert_eq!((five.status, &five.body), (200, &again.body));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_is_answered_later_through_the_gateway() {
+    let stack = Stack::start(1).await;
+    let gateway = stack.gateway_address();
+    let request = Request::get(format!(
+        "http://{gateway}/services/call/service-api/names/2?seed=42"
+    ));
+    let request = request.header("prefer", "respond-async");
+    let request = request.body(body::empty()).unwrap();
+    let client = Client::new();
+    let accepted = client.fetch(request, Duration::from_secs(20), 1 << 20);
+    let accepted = accepted.await.unwrap();
+    assert_eq!(accepted.status(), StatusCode::ACCEPTED);
+    assert_eq!(accepted.headers()["preference-applied"], "respond-async");
+    let location = accepted.headers()["location"].to_str().unwrap();
+    let mut client = Strict::new(gateway);
+    let report = loop {
+        let answer = client.get(location).await.unwrap();
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        let report: Value = serde_json::from_str(&answer.body).unwrap();
+        if report["status"] != "pending" {
+            break report;
+        }
+    };
+    let direct = client
+        .get("/services/call/service-api/names/2?seed=42")
+        .await;
+    assert_eq!(report["answer"]["status"], 200);
+    assert_eq!(report["answer"]["text"], direct.unwrap().body);
 }

@@ -62,7 +62,10 @@ impl Worker {
             return fail(Failure::Unreadable);
         };
         let snapshot = self.live.load();
-        let Some(entry) = snapshot.get(&ServiceRef::Id(call.service)).cloned() else {
+        // The name as well: in a catalog that was restored the id may be another service's.
+        let entry = snapshot.get(&ServiceRef::Id(call.service));
+        let entry = entry.filter(|entry| entry.service.name == label.service);
+        let Some(entry) = entry.cloned() else {
             self.takes_down(&label, held.run, Failure::Gone);
             return fail(Failure::Gone);
         };

@@ -30,6 +30,7 @@ mod selection;
 mod servers;
 mod shared;
 mod shared_deferred;
+mod shared_deferred_faults;
 mod shared_discovery;
 mod shared_history;
 mod shared_outage;
