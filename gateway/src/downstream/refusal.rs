@@ -5,7 +5,8 @@ use std::{fmt::Write as _, time::Duration};
 use http::{HeaderName, HeaderValue, Method};
 use pingora_core::protocols::{Shutdown, http::date};
 use service_kit::{
-    http::{RequestId, milliseconds},
+    access_log::{self, AccessRecord, Importance},
+    http::RequestId,
     problem::Problem,
 };
 use tokio::io::AsyncWriteExt as _;
@@ -51,17 +52,15 @@ impl Refusals<'_> {
         let reason = refused.error.reason();
         self.unmatched.observe(method, status, took);
         self.metrics.rejected(reason);
-        tracing::event!(
-            target: "access",
-            tracing::Level::INFO,
-            http.method = refused.method.as_ref().map(Method::as_str),
-            http.status = status,
-            duration_ms = milliseconds(took),
-            reason = reason.0,
-            request.id = id.as_str(),
-            client.address = %stream.peer(),
-            "request"
-        );
+        access_log::write(Importance::Ordinary, || AccessRecord {
+            method: refused.method.as_ref().map(Method::as_str),
+            status,
+            duration: took,
+            reason: Some(reason.0),
+            request_id: Some(id.as_str()),
+            client: Some(stream.peer().ip().to_canonical()),
+            ..AccessRecord::default()
+        });
     }
 }
 

@@ -1,15 +1,14 @@
 //! The end of a request: one event, and the counters.
 
+use std::time::Instant;
+
 use http::{HeaderMap, Method, header};
 use pingora_error::Error;
 use pingora_proxy::Session;
-use service_kit::http::milliseconds;
+use service_kit::access_log::{self, AccessRecord, Importance};
 
 use super::{Context, GatewayProxy, cache_status, trace};
-use crate::{
-    error::{CLIENT_CLOSED_REQUEST, GatewayError},
-    metrics::CacheResult,
-};
+use crate::{error::CLIENT_CLOSED_REQUEST, metrics::CacheResult};
 
 /// What was exchanged with the client, as the one who spoke with it knows. Everything else about a request is in its [`Context`].
 pub(crate) struct Exchanged<'a> {
@@ -61,7 +60,9 @@ impl<'a> Exchanged<'a> {
 
 /// Accounts for a finished request.
 pub(crate) fn finish(exchanged: &Exchanged<'_>, ctx: &mut Context, proxy: &GatewayProxy) {
-    let took = ctx.started.elapsed();
+    // One reading for both durations: the part is never longer than the whole.
+    let now = Instant::now();
+    let took = now - ctx.started;
     let status = exchanged.status.unwrap_or(CLIENT_CLOSED_REQUEST);
     let route = ctx.route.as_deref();
     if exchanged.is_of_client {
@@ -75,34 +76,34 @@ pub(crate) fn finish(exchanged: &Exchanged<'_>, ctx: &mut Context, proxy: &Gatew
         proxy.metrics.rejected(rejected.reason());
     }
     let attempt = ctx.attempt.take();
-    let upstream_took = attempt.as_ref().map(|attempt| attempt.started.elapsed());
+    let upstream_took = attempt.as_ref().map(|attempt| now - attempt.started);
     if let (Some(took), Some(pool)) = (upstream_took, &ctx.pool) {
         pool.metrics().exchanged(took);
     }
-    if !exchanged.is_of_client || !tracing::enabled!(target: "access", tracing::Level::INFO) {
+    if !exchanged.is_of_client {
         return;
     }
-    tracing::event!(
-        target: "access",
-        tracing::Level::INFO,
-        http.method = exchanged.method.as_str(),
-        http.host = exchanged.headers.get(header::HOST).and_then(|host| host.to_str().ok()),
-        http.path = exchanged.path,
-        http.route = route.map(|route| route.name()),
-        http.status = status,
-        http.bytes_received = exchanged.bytes_received,
-        http.bytes_sent = exchanged.bytes_sent,
-        service = ctx.pool.as_ref().map(|pool| pool.service().as_str()),
-        endpoint = attempt.map(|attempt| tracing::field::display(attempt.in_flight.endpoint().address())),
-        cache = exchanged.cached.map(CacheResult::as_str),
-        retries = ctx.attempts.saturating_sub(1),
-        duration_ms = milliseconds(took),
-        upstream_ms = upstream_took.map(milliseconds),
-        reason = ctx.rejected.as_ref().map(|error: &GatewayError| error.reason().0),
-        cut = exchanged.has_failed && exchanged.status.is_some(),
-        request.id = ctx.request_id.as_ref().map(|id| id.as_str()),
-        trace.id = trace::trace_id(exchanged.headers),
-        client.address = ctx.origin.client.map(tracing::field::display),
-        "request"
-    );
+    access_log::write(Importance::Ordinary, || AccessRecord {
+        method: Some(exchanged.method.as_str()),
+        host: exchanged
+            .headers
+            .get(header::HOST)
+            .and_then(|host| host.to_str().ok()),
+        path: Some(exchanged.path),
+        route: route.map(|route| route.name()),
+        status,
+        bytes_received: Some(exchanged.bytes_received as u64),
+        bytes_sent: Some(exchanged.bytes_sent as u64),
+        service: ctx.pool.as_ref().map(|pool| pool.service().as_str()),
+        endpoint: attempt.map(|attempt| attempt.in_flight.endpoint().address()),
+        cache: exchanged.cached.map(CacheResult::as_str),
+        retries: Some(ctx.attempts.saturating_sub(1)),
+        duration: took,
+        upstream: upstream_took,
+        reason: ctx.rejected.as_ref().map(|error| error.reason().0),
+        is_cut: Some(exchanged.has_failed && exchanged.status.is_some()),
+        request_id: ctx.request_id.as_ref().map(|id| id.as_str()),
+        trace_id: trace::trace_id(exchanged.headers),
+        client: ctx.origin.client,
+    });
 }

@@ -43,6 +43,7 @@
 //! }
 //! ```
 
+pub mod access_log;
 pub mod backoff;
 pub mod client;
 pub mod durable;

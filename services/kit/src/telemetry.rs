@@ -10,6 +10,7 @@ use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGua
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+use crate::access_log::{self, Form};
 use crate::settings::{Setting, Settings, SettingsError};
 
 /// The settings that [`init`] reads.
@@ -115,15 +116,19 @@ fn install(wanted: Wanted) -> WorkerGuard {
     let _ = DROPPED.set(stderr.error_counter());
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter.0)
-        .with_writer(stderr)
+        .with_writer(stderr.clone())
         .with_ansi(ansi);
-    let installed = match format {
-        Format::Text => builder.finish().try_init(),
-        Format::Json => builder.json().flatten_event(true).finish().try_init(),
+    let (installed, form) = match format {
+        Format::Text => (builder.finish().try_init(), Form::Text { ansi }),
+        Format::Json => {
+            let subscriber = builder.json().flatten_event(true).finish();
+            (subscriber.try_init(), Form::Json)
+        }
     };
-    // It only fails when an embedding program has its own subscriber, which then gets our events.
-    if let Err(error) = installed {
-        tracing::debug!(%error, "another subscriber is already installed");
+    match installed {
+        Ok(()) => access_log::install(form, stderr),
+        // An embedding program has its own subscriber, which then gets our events.
+        Err(error) => tracing::debug!(%error, "another subscriber is already installed"),
     }
     panic::set_hook(Box::new(log_panic));
     guard

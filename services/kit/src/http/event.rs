@@ -7,6 +7,7 @@ use std::time::Duration;
 use hyper::body::Body as _;
 
 use super::{Exchange, RequestId, Response};
+use crate::access_log::{self, AccessRecord, Importance};
 
 /// Marks an answer to something that machines ask for all the time, such as a health check or a heartbeat: its event is written at
 /// DEBUG. Put it into the extensions of the response.
@@ -26,26 +27,19 @@ pub(super) fn record(
     request_id: &RequestId,
     peer: SocketAddr,
 ) {
-    macro_rules! access {
-        ($level:expr) => {
-            tracing::event!(
-                target: "access",
-                $level,
-                http.method = exchange.method,
-                http.route = exchange.endpoint,
-                http.status = exchange.status,
-                // Absent for streams, whose length nobody knows yet.
-                http.bytes_sent = response.body().size_hint().exact(),
-                duration_ms = milliseconds(exchange.duration),
-                request.id = request_id.as_str(),
-                client.address = %peer.ip(),
-                "request"
-            )
-        };
-    }
-    if response.extensions().get::<Routine>().is_some() {
-        access!(tracing::Level::DEBUG);
-    } else {
-        access!(tracing::Level::INFO);
-    }
+    let importance = match response.extensions().get::<Routine>() {
+        Some(Routine) => Importance::Routine,
+        None => Importance::Ordinary,
+    };
+    access_log::write(importance, || AccessRecord {
+        method: Some(exchange.method),
+        route: Some(exchange.endpoint),
+        status: exchange.status,
+        // Absent for streams, whose length nobody knows yet.
+        bytes_sent: response.body().size_hint().exact(),
+        duration: exchange.duration,
+        request_id: Some(request_id.as_str()),
+        client: Some(peer.ip()),
+        ..AccessRecord::default()
+    });
 }
