@@ -46,7 +46,7 @@ pub const ALL: [Part; 11] = [
     part("pick", 10, Some(20_000), pick),
     part("pick", 1_000, None, pick),
     // The next snapshot after a change of one service among so many.
-    part("change", 100, Some(50), change),
+    part("change", 100, Some(200), change),
     part("change", 1_000, None, change),
     // The next snapshot when the whole catalog was sent again and nothing is different.
     part("resync", 1_000, Some(4), resync),

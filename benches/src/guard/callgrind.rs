@@ -16,6 +16,9 @@ use crate::rig::scratch::{Folder, Scratch};
 const TUNABLES: &str =
     "glibc.cpu.hwcaps=-AVX,-AVX2,-AVX2_Usable,-AVX512F,-AVX_Fast_Unaligned_Load,-ERMS,-FSRM";
 
+/// The function that is counted in a program that ends by itself, with whatever compilers put around names.
+pub(super) const COUNTED: &str = "*counted_repetitions*";
+
 /// Starts programs so that their instructions are counted.
 pub(super) struct Callgrind {
     folder: Folder,
@@ -34,26 +37,35 @@ impl Callgrind {
 
     /// A command, and the file that its counts go to.
     pub(super) fn command(&self, program: &Path) -> (Command, PathBuf) {
+        self.command_with(program, &[])
+    }
+
+    fn command_with(&self, program: &Path, options: &[String]) -> (Command, PathBuf) {
         let number = self.runs.fetch_add(1, Ordering::Relaxed);
         let file = self.folder.path().join(format!("counts-{number}"));
         let mut command = Command::new("valgrind");
         command
             .args(["--tool=callgrind", "--quiet", "--combine-dumps=no"])
             .arg(format!("--callgrind-out-file={}", file.display()))
+            .args(options)
             .arg(program)
             .env("GLIBC_TUNABLES", TUNABLES);
         (command, file)
     }
 
-    /// All instructions of a program that ends by itself.
+    /// Instructions between the call of [`COUNTED`] and its return, in a program that ends by itself.
     pub(super) fn count(&self, program: &Path, arguments: &[&str]) -> Result<u64> {
-        let (mut command, file) = self.command(program);
+        let only = format!("--toggle-collect={COUNTED}");
+        let (mut command, file) = self.command_with(program, &[only]);
         let output = command.args(arguments).output();
         let output = output.context("cannot start valgrind")?;
         if !output.status.success() {
             bail!("{command:?}: {}", String::from_utf8_lossy(&output.stderr));
         }
-        total(&file)
+        match total(&file)? {
+            0 => bail!("callgrind has not seen {COUNTED} in {}", program.display()),
+            count => Ok(count),
+        }
     }
 }
 
