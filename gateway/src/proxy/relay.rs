@@ -21,6 +21,8 @@ mod exchange;
 mod failure;
 mod lines;
 mod message;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod properties;
 
 use catalog_api::Protocol;
 use http::StatusCode;

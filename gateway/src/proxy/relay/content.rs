@@ -101,7 +101,8 @@ impl Relay<'_> {
         }
     }
 
-    fn in_time(&mut self) -> Result<()> {
+    /// Whether there is time left, before more of an answer is taken.
+    pub(super) fn in_time(&mut self) -> Result<()> {
         match self.ctx.deadline {
             Some(deadline) if Instant::now() > deadline => {
                 Err(self.ctx.fail(GatewayError::DeadlineExceeded))

@@ -140,6 +140,7 @@ impl Relay<'_> {
                 self.write(&begun.head).await?;
                 self.flush().await?;
             }
+            self.in_time()?;
             if service.receive(self.stream).await? == 0 {
                 let why = "while reading the head of the answer";
                 return Err(Error::explain(ErrorType::ConnectionClosed, why).into_up());
