@@ -29,8 +29,8 @@ use service_kit::{
 };
 
 use crate::{
-    calls::Calls, deferred::Deferred, discovery::Discovery, health::Checker, history::History,
-    receipts::Receipts, registry::Registry, state::Live, watch::Watchers,
+    calls::Calls, deferred::Deferred, discovery::Discovery, entity_tag::EntityTag, health::Checker,
+    history::History, receipts::Receipts, registry::Registry, state::Live, watch::Watchers,
 };
 
 /// Longest body of a write, in bytes.
@@ -119,6 +119,8 @@ impl Application for Api {
         routes
     }
 
+    /// What has to wait is boxed: otherwise this future is as large as the largest of them, and a read, which waits for nothing, pays for
+    /// moving it.
     async fn respond(&self, call: Call<Endpoint>) -> Answer {
         match call.endpoint {
             Endpoint::Front => Ok(self.front(&call)),
@@ -126,21 +128,21 @@ impl Application for Api {
             Endpoint::List => self.list(&call),
             Endpoint::Read => self.read(&call),
             Endpoint::Watch => self.watch(&call),
-            Endpoint::Receipt => self.receipt(call).await,
-            Endpoint::Health => self.services_health(&call).await,
-            Endpoint::ServiceHealth => self.service_health(&call).await,
-            Endpoint::Discover => self.discover(&call).await,
-            Endpoint::Call => self.forward(call).await,
-            Endpoint::Deferred => self.deferred(&call).await,
-            Endpoint::Logs => self.logs(&call).await,
+            Endpoint::Receipt => Box::pin(self.receipt(call)).await,
+            Endpoint::Health => Box::pin(self.services_health(&call)).await,
+            Endpoint::ServiceHealth => Box::pin(self.service_health(&call)).await,
+            Endpoint::Discover => Box::pin(self.discover(&call)).await,
+            Endpoint::Call => Box::pin(self.forward(call)).await,
+            Endpoint::Deferred => Box::pin(self.deferred(&call)).await,
+            Endpoint::Logs => Box::pin(self.logs(&call)).await,
             Endpoint::Openapi => Ok(self.openapi()),
             Endpoint::Documentation => self.documentation(&call),
-            Endpoint::Statistics => self.statistics(&call).await,
-            Endpoint::Create => self.create(call).await,
-            Endpoint::Put => self.put(call).await,
-            Endpoint::Delete => self.delete(&call).await,
-            Endpoint::PutInstance => self.put_instance(call).await,
-            Endpoint::DeleteInstance => self.delete_instance(&call).await,
+            Endpoint::Statistics => Box::pin(self.statistics(&call)).await,
+            Endpoint::Create => Box::pin(self.create(call)).await,
+            Endpoint::Put => Box::pin(self.put(call)).await,
+            Endpoint::Delete => Box::pin(self.delete(&call)).await,
+            Endpoint::PutInstance => Box::pin(self.put_instance(call)).await,
+            Endpoint::DeleteInstance => Box::pin(self.delete_instance(&call)).await,
         }
     }
 
@@ -160,7 +162,8 @@ fn insert(response: &mut Response, name: HeaderName, value: &str) {
 fn written(mut response: Response, catalog: Revision, service: Option<Revision>) -> Response {
     insert(&mut response, X_CATALOG_REVISION, &catalog.to_string());
     if let Some(revision) = service {
-        insert(&mut response, header::ETAG, &conditional::tag(revision));
+        let tag = EntityTag::new(revision).value();
+        response.headers_mut().insert(header::ETAG, tag);
     }
     response
 }

@@ -29,6 +29,7 @@ pub mod config;
 mod deferred;
 pub mod discovery;
 mod drain;
+mod entity_tag;
 mod follower;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;

@@ -11,20 +11,23 @@ use bytes::Bytes;
 use catalog_api::{Revision, Service, ServiceId, ServiceName, ServiceRef};
 use service_kit::sse;
 
-use crate::journal::Record;
+use crate::{entity_tag::EntityTag, journal::Record};
 
 /// One service and its encodings.
 pub(crate) struct Entry {
     pub(crate) service: Service,
     /// The service as JSON.
     pub(crate) json: Bytes,
+    /// The tag of that.
+    pub(crate) tag: EntityTag,
     // Only made when somebody watches.
     event: OnceLock<Bytes>,
 }
 
 /// Every service at one revision.
 pub(crate) struct Snapshot {
-    revision: Revision,
+    /// The revision, and the tag of every list.
+    tag: EntityTag,
     entries: BTreeMap<ServiceId, Arc<Entry>>,
     // Shared between snapshots until a service comes or goes.
     names: Arc<HashMap<ServiceName, ServiceId>>,
@@ -39,6 +42,7 @@ impl Entry {
         // Structures, strings, numbers and maps with string keys can always be written.
         let json = serde_json::to_vec(&service).unwrap_or_default();
         Self {
+            tag: EntityTag::new(service.revision),
             service,
             json: json.into(),
             event: OnceLock::new(),
@@ -74,7 +78,7 @@ impl Snapshot {
             .map(|entry| (entry.service.name.clone(), entry.service.id))
             .collect();
         Self {
-            revision: stored.revision,
+            tag: EntityTag::new(stored.revision),
             entries,
             names: Arc::new(names),
             list: OnceLock::new(),
@@ -104,7 +108,7 @@ impl Snapshot {
             }
         }
         Self {
-            revision,
+            tag: EntityTag::new(revision),
             entries,
             names,
             list: OnceLock::new(),
@@ -112,7 +116,12 @@ impl Snapshot {
     }
 
     pub(crate) fn revision(&self) -> Revision {
-        self.revision
+        self.tag.revision()
+    }
+
+    /// The tag of whatever is made of all services.
+    pub(crate) fn tag(&self) -> &EntityTag {
+        &self.tag
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -145,7 +154,7 @@ impl Snapshot {
     /// `{"services": […], "revision": N}` with every service.
     pub(crate) fn list(&self) -> Bytes {
         self.list
-            .get_or_init(|| list(self.entries().map(AsRef::as_ref), self.revision, None))
+            .get_or_init(|| list(self.entries().map(AsRef::as_ref), self.revision(), None))
             .clone()
     }
 
@@ -155,13 +164,13 @@ impl Snapshot {
         entries: impl Iterator<Item = &'a Entry>,
         next_cursor: Option<&str>,
     ) -> Bytes {
-        list(entries, self.revision, next_cursor)
+        list(entries, self.revision(), next_cursor)
     }
 
     /// The same with one service, or with none when it is not there.
     pub(crate) fn list_one(&self, target: &ServiceRef) -> Bytes {
         let entry = self.get(target).map(AsRef::as_ref);
-        list(entry.into_iter(), self.revision, None)
+        list(entry.into_iter(), self.revision(), None)
     }
 }
 

@@ -2,11 +2,13 @@
 
 use catalog_api::Revision;
 use database::Expect;
-use http::{HeaderMap, HeaderName, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use service_kit::{
     http::{Response, body},
     problem::Problem,
 };
+
+use crate::entity_tag::EntityTag;
 
 /// Most tags in one condition.
 const TAGS_MAX: usize = 64;
@@ -23,22 +25,20 @@ struct Tag {
     revision: Option<Revision>,
 }
 
-/// The entity tag of a revision.
-pub(super) fn tag(revision: Revision) -> String {
-    format!("\"{revision}\"")
-}
-
 /// An answer with its tag, or 304 when the client has it.
 pub(super) fn tagged(
     headers: &HeaderMap,
-    revision: Revision,
+    own: &EntityTag,
     answer: impl FnOnce() -> Response,
 ) -> Result<Response, Problem> {
     let has_it = match parse(headers, header::IF_NONE_MATCH)? {
         None => false,
         Some(Condition::Any) => true,
         // Weak comparison (§13.1.2): W/"7" is the same as "7" here.
-        Some(Condition::Tags(tags)) => tags.iter().any(|tag| tag.revision == Some(revision)),
+        Some(Condition::Tags(tags)) => {
+            let mut tags = tags.iter();
+            tags.any(|tag| tag.revision == Some(own.revision()))
+        }
     };
     let mut response = if has_it {
         let mut response = Response::new(body::empty());
@@ -47,9 +47,10 @@ pub(super) fn tagged(
     } else {
         answer()
     };
-    super::insert(&mut response, header::ETAG, &tag(revision));
+    let fields = response.headers_mut();
+    fields.insert(header::ETAG, own.value());
     // Caches may keep it and have to ask each time.
-    super::insert(&mut response, header::CACHE_CONTROL, "no-cache");
+    fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     Ok(response)
 }
 
@@ -119,8 +120,6 @@ fn parse(headers: &HeaderMap, name: HeaderName) -> Result<Option<Condition>, Pro
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     fn expected(pairs: &[(HeaderName, &'static str)]) -> Option<Expect> {

@@ -26,7 +26,7 @@ impl Api {
         let query = parameters::query(call, &selection::PARAMETERS)?;
         let selection = Selection::parse(&query)?;
         let snapshot = self.live.load();
-        conditional::tagged(call.request.headers(), snapshot.revision(), || {
+        conditional::tagged(call.request.headers(), snapshot.tag(), || {
             let json = if query.is_empty() {
                 snapshot.list()
             } else {
@@ -40,7 +40,7 @@ impl Api {
     pub(super) fn read(&self, call: &Call<Endpoint>) -> Answer {
         parameters::query(call, &[])?;
         let entry = self.entry(call)?;
-        conditional::tagged(call.request.headers(), entry.service.revision, || {
+        conditional::tagged(call.request.headers(), &entry.tag, || {
             body::json_bytes(StatusCode::OK, entry.json.clone())
         })
     }

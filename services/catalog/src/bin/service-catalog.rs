@@ -11,6 +11,10 @@ use service_kit::{
     telemetry,
 };
 
+/// What a read costs is mostly small objects.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     program::main(
         &PROGRAM,

@@ -121,15 +121,18 @@ impl<A: Application> Service<A> {
                     peer,
                     request_id: request_id.clone(),
                 };
-                self.respond(call).await
+                self.respond(call, request_id).await
             }
         }
     }
 
     /// A panic ends one request, not the connection's other requests. What the application shares between requests
     /// must not be left half changed; its locks are std's, which poison.
-    async fn respond(&self, call: Call<A::Endpoint>) -> Result<Response, Problem> {
-        let request_id = call.request_id.clone();
+    async fn respond(
+        &self,
+        call: Call<A::Endpoint>,
+        request_id: &RequestId,
+    ) -> Result<Response, Problem> {
         // The call is made inside the future, so that a panic before its first await is caught as well.
         let answer = async { self.application.respond(call).await };
         match AssertUnwindSafe(answer).catch_unwind().await {
