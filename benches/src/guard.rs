@@ -6,9 +6,10 @@
 //! ```
 //!
 //! Times tell the machine's mood; Valgrind's callgrind counts what a program executes, the same on a busy machine. What is left to
-//! chance are hash seeds and, in the gateway, how its threads wake each other: well below one per cent. Instructions in the kernel are
-//! not counted. Counts do depend on the compiler, the C library and Valgrind, and a little on the CPU: libraries choose AVX2 code where
-//! there is AVX2. So the record says with what it was made, and elsewhere the limit is a wider one.
+//! chance are hash seeds and, in the gateway, how many of its timers end in the same tick: about one per cent on a machine with several
+//! times more to do than it has cores. Instructions in the kernel are not counted, nor those of threads beside the one that serves.
+//! Counts do depend on the compiler, the C library and Valgrind, and a little on the CPU: libraries choose AVX2 code where there is
+//! AVX2. So the record says with what it was made, and elsewhere the limit is a wider one.
 
 mod callgrind;
 mod environment;

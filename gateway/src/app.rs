@@ -147,7 +147,6 @@ impl Gateway {
             files: Arc::default(),
             cache,
             expose_revision: config.expose_revision,
-            relays: config.relay,
             metrics: Arc::clone(&view.metrics),
         };
         let admin = Admin {

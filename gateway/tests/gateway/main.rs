@@ -32,7 +32,6 @@ mod policies;
 mod program;
 mod protocol;
 mod receipts;
-mod relay;
 mod retry;
 mod routing;
 mod streams;
