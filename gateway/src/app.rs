@@ -147,6 +147,7 @@ impl Gateway {
             files: Arc::default(),
             cache,
             expose_revision: config.expose_revision,
+            relays: config.relay,
             metrics: Arc::clone(&view.metrics),
         };
         let admin = Admin {

@@ -76,6 +76,12 @@ pub const SETTINGS: &[Setting] = &[
     .default("false")
     .allowed("true or false"),
     Setting::new(
+        "GATEWAY_RELAY",
+        "whether plain requests take the short way; false sends all of them through Pingora's",
+    )
+    .default("true")
+    .allowed("true or false"),
+    Setting::new(
         "GATEWAY_DRAIN_TIMEOUT",
         "how long a stop waits for the requests under way",
     )
@@ -185,6 +191,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Whether answers carry `x-config-revision`.
     pub expose_revision: bool,
+    /// Whether plain requests take the short way.
+    pub relay: bool,
     /// How long a stop waits for requests under way.
     pub drain_timeout: Duration,
     /// Whether the listeners of the gateway that runs with the same data folder are taken over.
@@ -258,6 +266,7 @@ impl Config {
             catalog_urls,
             data_dir,
             expose_revision: settings.get("GATEWAY_EXPOSE_REVISION")?,
+            relay: settings.get("GATEWAY_RELAY")?,
             drain_timeout,
             upgrade: false,
             upgrade_timeout: Duration::ZERO,

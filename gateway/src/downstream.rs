@@ -13,13 +13,17 @@ mod connection;
 mod head;
 mod limits;
 mod listener;
+mod manner;
+mod own_answer;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod properties;
 mod refusal;
 mod stream;
 mod transport;
 
+pub(crate) use chunked::ChunkScanner;
 pub(crate) use head::{check_head, names_websocket};
 pub use limits::Limits;
 pub(crate) use listener::{Front, Speaks, Stage};
-pub(crate) use stream::Malformed;
+pub(crate) use own_answer::OwnAnswer;
+pub(crate) use stream::{ClientStream, Malformed, Whole};

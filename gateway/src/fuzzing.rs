@@ -7,7 +7,7 @@ pub use crate::{
     catalog::properties::stream_events,
     downstream::properties::{chunks, heads},
     files::properties::{accept_encoding, file_names, ranges},
-    proxy::properties::{forwarded, networks},
+    proxy::properties::{answers, forwarded, networks},
     route::properties::hosts_and_paths,
 };
 
@@ -46,6 +46,11 @@ mod tests {
             "\r\n\r\n", "\n", "\r", " ", ":", "\t", "a",
         ];
         chunks: ["0\r\n\r\n", "1\r\na\r\n", "5\r\n", "0\r\n", "\r\n", "a: b\r\n", ";x=y", "\"", "\n", " ", "F", "00"];
+        answers: [
+            "HTTP/1.1 200 OK\r\n", "HTTP/1.0 200\r\n", "HTTP/1.1 304 Not Modified\r\n", "HTTP/1.1 103 Early\r\n", "Content-Length: 5\r\n",
+            "Content-Length: 5, 5\r\n", "Transfer-Encoding: chunked\r\n", "Transfer-Encoding: gzip\r\n", "Connection: close, a\r\n",
+            "a : b\r\n", "A: b\r\n c\r\n", "Date: x\r\n", "\r\n", "\r\n\r\n", "\n", " ", ":", "5",
+        ];
         cache_directives: [
             "max-age", "=", "\"", ",", "no-cache", "private", "s-maxage=1", "\\", " ", "60", "stale-if-error=9", "set-cookie",
         ];

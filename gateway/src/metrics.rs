@@ -47,6 +47,7 @@ pub struct GatewayMetrics {
     certificate_expiry: IntGaugeVec,
     certificates_rejected: IntCounter,
     overhead: Histogram,
+    relayed: IntCounter,
     config_rejected: IntCounter,
     config_apply: Histogram,
     catalog_connected: IntGauge,
@@ -155,6 +156,10 @@ impl GatewayMetrics {
                 "gateway_overhead_seconds",
                 "Time a proxied request spent in the gateway before its endpoint was chosen",
             ),
+            relayed: metrics.register(IntCounter::new(
+                "gateway_relayed_requests_total",
+                "Plain requests, which took the short way to their service",
+            )),
             config_rejected: metrics.register(IntCounter::new(
                 "gateway_config_rejected_total",
                 "Catalog entries that were refused; the last good state of each went on",
@@ -241,6 +246,11 @@ impl GatewayMetrics {
     /// Time a request spent before its endpoint was chosen.
     pub fn overhead(&self, spent: Duration) {
         self.overhead.observe(spent.as_secs_f64());
+    }
+
+    /// A plain request takes the short way.
+    pub fn relayed(&self) {
+        self.relayed.inc();
     }
 
     /// Requests to services that are cached.

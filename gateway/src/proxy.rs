@@ -7,6 +7,7 @@ mod caching;
 mod context;
 mod drain;
 mod entrance;
+mod fields;
 mod forward;
 mod grpc;
 mod network;
@@ -17,6 +18,7 @@ pub(crate) mod passing;
 pub(crate) mod properties;
 mod rate;
 mod redirect;
+mod relay;
 mod respond;
 mod retry;
 mod static_files;
@@ -24,6 +26,7 @@ mod trace;
 mod tunnel;
 
 use std::{
+    ops::Deref,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -48,6 +51,7 @@ use crate::{
     snapshot::Live,
     upstream::HealthChecker,
 };
+use retry::Unanswered;
 
 use access_log::Exchanged;
 
@@ -59,6 +63,7 @@ pub use network::{Network, NetworkError};
 pub use origin::Origin;
 pub use rate::RateLimiter;
 pub use redirect::Redirect;
+pub(crate) use relay::Relayed;
 
 /// Longest wait for a client's next bytes, and for it to take ours.
 const CLIENT_IO_TIMEOUT: Duration = Duration::from_secs(30);
@@ -87,10 +92,23 @@ pub struct GatewayProxy {
     pub cache: Option<&'static Cache>,
     /// Whether answers carry `x-config-revision`.
     pub expose_revision: bool,
+    /// Whether plain requests take the short way.
+    pub relays: bool,
+}
+
+/// The same as Pingora's phases, which Pingora wants to own.
+pub struct Phases(pub Arc<GatewayProxy>);
+
+impl Deref for Phases {
+    type Target = GatewayProxy;
+
+    fn deref(&self) -> &GatewayProxy {
+        &self.0
+    }
 }
 
 #[async_trait]
-impl ProxyHttp for GatewayProxy {
+impl ProxyHttp for Phases {
     type CTX = Context;
 
     fn new_ctx(&self) -> Context {
@@ -108,10 +126,14 @@ impl ProxyHttp for GatewayProxy {
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
         ctx.request_id = Some(RequestId::from_headers(&session.req_header().headers));
-        match self.decide(session, ctx) {
+        match self.decide(&Arrival::of(session), ctx) {
             Ok(Decision::Service(to)) => {
                 ctx.follow(to);
-                if let Err(error) = passing::take_rate(session, ctx, &self.rates) {
+                // Nobody asked for the renewal of a stale object.
+                let is_of_client = session.subrequest_ctx.is_none();
+                if is_of_client
+                    && let Err(error) = passing::take_rate(session.req_header(), ctx, &self.rates)
+                {
                     respond::refuse(session, ctx, error).await?;
                     return Ok(true);
                 }
@@ -247,7 +269,8 @@ impl ProxyHttp for GatewayProxy {
         ctx: &mut Context,
     ) -> Result<()> {
         caching::asking(ctx);
-        forward::prepare_request(session, upstream, ctx)
+        forward::prepare_target(upstream, ctx)?;
+        forward::prepare_request(session.req_header(), upstream, ctx)
     }
 
     async fn upstream_response_filter(
@@ -295,8 +318,13 @@ impl ProxyHttp for GatewayProxy {
         ctx: &mut Context,
         client_reused: bool,
     ) -> Box<Error> {
-        let again =
-            retry::after_exchange_failure(session, ctx, &error, client_reused, &self.checker);
+        let unanswered = Unanswered {
+            is_replayable: session.req_header().method.is_idempotent()
+                && !session.as_ref().retry_buffer_truncated(),
+            is_untouched: session.response_written().is_none(),
+            was_reused: client_reused,
+        };
+        let again = retry::after_exchange_failure(ctx, &error, unanswered, &self.checker);
         if again {
             caching::give_up_fill(session);
         }
@@ -320,7 +348,8 @@ impl ProxyHttp for GatewayProxy {
             // It ends when it ends; silence is still limited by the read timeout.
             ctx.deadline = None;
         }
-        forward::prepare_response(response, ctx, self.expose_revision)?;
+        let about = (response.status, response.version);
+        forward::prepare_response(response, about, ctx, self.expose_revision)?;
         caching::answering(session, response, ctx, self.cache)
     }
 
@@ -386,12 +415,11 @@ impl ProxyHttp for GatewayProxy {
 
 impl GatewayProxy {
     /// Takes everything that a request needs from the snapshot, in one load.
-    fn decide(&self, session: &Session, ctx: &mut Context) -> Result<Decision, Refused> {
-        let arrival = Arrival::of(session);
-        ctx.origin = self.admission.origin(&arrival);
+    fn decide(&self, arrival: &Arrival<'_>, ctx: &mut Context) -> Result<Decision, Refused> {
+        ctx.origin = self.admission.origin(arrival);
         let snapshot = self.live.load();
         ctx.revision = snapshot.revision();
         self.admission
-            .decide(&arrival, &ctx.origin, &snapshot, &mut ())
+            .decide(arrival, &ctx.origin, &snapshot, &mut ())
     }
 }

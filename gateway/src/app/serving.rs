@@ -15,7 +15,7 @@ use crate::{
     admin::Admin,
     config::Config,
     downstream::{Front, Speaks, Stage},
-    proxy::GatewayProxy,
+    proxy::{GatewayProxy, Phases},
     tls,
 };
 
@@ -70,11 +70,10 @@ impl Clients {
             max_retries: ATTEMPTS_MAX,
             ..ServerConf::default()
         });
-        let metrics = Arc::clone(&proxy.metrics);
-        let unmatched = Arc::clone(&proxy.unmatched);
+        let proxy = Arc::new(proxy);
         // Without Pingora's modules: the gateway has none, and every request would carry those of Pingora's default.
-        let proxy = HttpProxy::new(proxy, conf);
-        let front = Front::new(proxy, config.limits, metrics, unmatched);
+        let pingora = HttpProxy::new(Phases(Arc::clone(&proxy)), conf);
+        let front = Front::new(pingora, proxy, config.limits);
         let (address, accepting) = front.listen(sockets.plain, Speaks::Http1)?;
         let mut accepting = vec![accepting];
         for socket in sockets.of_services {

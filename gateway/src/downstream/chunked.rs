@@ -14,11 +14,12 @@ const TRAILER_BYTES_MAX: usize = 8192;
 
 /// Follows the chunks of one message.
 #[derive(Debug, Default)]
-pub(super) struct ChunkScanner {
+pub(crate) struct ChunkScanner {
     state: State,
     /// The line so far. Its allocation is made by the first chunked message that is cut in the middle of a line.
     line: Vec<u8>,
     trailer_bytes: usize,
+    data_bytes: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,9 +40,27 @@ impl ChunkScanner {
     ///
     /// # Errors
     /// [`Malformed`] at the first byte that no chunked message has there.
-    pub(super) fn scan(&mut self, bytes: &[u8]) -> Result<usize, Malformed> {
+    pub(crate) fn scan(&mut self, bytes: &[u8]) -> Result<usize, Malformed> {
+        self.scan_while(bytes, |state| state != State::Done)
+    }
+
+    /// The same, up to the trailers: answers how many bytes are chunks, the last one included.
+    ///
+    /// # Errors
+    /// As [`ChunkScanner::scan`].
+    pub(crate) fn scan_chunks(&mut self, bytes: &[u8]) -> Result<usize, Malformed> {
+        self.scan_while(bytes, |state| {
+            !matches!(state, State::Trailer | State::Done)
+        })
+    }
+
+    fn scan_while(
+        &mut self,
+        bytes: &[u8],
+        goes_on: impl Fn(State) -> bool,
+    ) -> Result<usize, Malformed> {
         let mut at = 0;
-        while at < bytes.len() && self.state != State::Done {
+        while at < bytes.len() && goes_on(self.state) {
             at += match self.state {
                 State::Data(left) => self.skip_data(left, bytes.len() - at),
                 State::DataEnd(seen) => self.data_end(seen, bytes[at])?,
@@ -52,13 +71,19 @@ impl ChunkScanner {
     }
 
     /// Whether the message is over.
-    pub(super) fn is_done(&self) -> bool {
+    pub(crate) fn is_done(&self) -> bool {
         self.state == State::Done
+    }
+
+    /// Bytes of content so far, without their framing.
+    pub(crate) fn data_bytes(&self) -> u64 {
+        self.data_bytes
     }
 
     fn skip_data(&mut self, left: u64, available: usize) -> usize {
         let skipped = usize::try_from(left).map_or(available, |left| left.min(available));
         let left = left - skipped as u64;
+        self.data_bytes += skipped as u64;
         self.state = if left == 0 {
             State::DataEnd(0)
         } else {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pingora_core::{
-    apps::{HttpPersistentSettings, HttpServerApp as _, ServerApp as _},
+    apps::{HttpServerApp as _, ServerApp as _},
     protocols::{IO, http::ServerSession},
 };
 
@@ -14,6 +14,7 @@ use super::{
     refusal::Refusals,
     stream::{ClientStream, Next},
 };
+use crate::proxy::Relayed;
 
 /// Requests on one connection before it is closed, so that its memory is freed now and then.
 const REQUESTS_PER_CONNECTION_MAX: u32 = 100_000;
@@ -42,7 +43,7 @@ impl Front {
         match stream.begin_http2(self.limits()).await {
             Next::Request => {
                 // Nothing is given back: a connection of HTTP/2 is served to its end.
-                let _ = self.proxy().process_new(stream, self.stopping()).await;
+                let _ = self.pingora().process_new(stream, self.stopping()).await;
             }
             Next::Refused(refused) => self.refusals().refuse(stream, refused).await,
             Next::End => {}
@@ -51,9 +52,8 @@ impl Front {
 
     /// Serves requests of HTTP/1 until one side has had enough.
     pub(super) async fn serve_http1(&self, mut stream: Box<ClientStream>) {
-        let mut earlier: Option<HttpPersistentSettings> = None;
         let mut stage = self.stage();
-        loop {
+        for left in (0..REQUESTS_PER_CONNECTION_MAX).rev() {
             let next = tokio::select! {
                 biased;
                 next = stream.next_request(self.limits()) => next,
@@ -67,37 +67,44 @@ impl Front {
                     return self.refusals().refuse(stream, refused).await;
                 }
             }
-            let mut session = ServerSession::new_http1(stream);
-            match earlier.take() {
-                Some(settings) => settings.apply_to_session(&mut session),
-                None => {
-                    session.set_keepalive(Some(0));
-                    session.set_keepalive_reuses_remaining(Some(REQUESTS_PER_CONNECTION_MAX));
+            if let Some(whole) = stream.take_whole() {
+                let is_last = left == 0;
+                match self
+                    .proxy()
+                    .relay(&mut stream, whole, is_last, self.stopping())
+                    .await
+                {
+                    Relayed::Answered => continue,
+                    Relayed::Over => return,
+                    Relayed::Declined(whole) => stream.put_back(whole),
                 }
             }
-            let Some(reusable) = self
-                .proxy()
-                .process_new_http(session, self.stopping())
-                .await
-            else {
-                return;
-            };
-            let (back, settings) = reusable.consume();
-            let Ok(back) = IO::into_any(back).downcast::<ClientStream>() else {
-                return;
-            };
-            if !back.is_at_message_end() {
-                return;
+            match self.serve_by_pingora(stream, left).await {
+                Some(back) => stream = back,
+                None => return,
             }
-            stream = back;
-            earlier = settings;
         }
+    }
+
+    /// Serves a request the long way. Answers the stream when another request may follow.
+    async fn serve_by_pingora(
+        &self,
+        stream: Box<ClientStream>,
+        left: u32,
+    ) -> Option<Box<ClientStream>> {
+        let mut session = ServerSession::new_http1(stream);
+        session.set_keepalive(Some(0));
+        session.set_keepalive_reuses_remaining(Some(left));
+        let served = self.pingora().process_new_http(session, self.stopping());
+        let (back, _) = served.await?.consume();
+        let back = IO::into_any(back).downcast::<ClientStream>().ok()?;
+        back.is_at_message_end().then_some(back)
     }
 
     fn refusals(&self) -> Refusals<'_> {
         Refusals {
-            metrics: self.metrics(),
-            unmatched: self.unmatched(),
+            metrics: &self.proxy().metrics,
+            unmatched: &self.proxy().unmatched,
         }
     }
 }

@@ -6,7 +6,10 @@
 
 use memchr::{memchr, memchr2};
 
-use super::Limits;
+use super::{
+    Limits,
+    manner::{Manner, is_of_the_hop},
+};
 use crate::{error::GatewayError, route::RequestHost};
 
 /// Empty lines that may come before a request line; RFC 9112 §2.2 wants at least one to be ignored.
@@ -29,6 +32,8 @@ pub(super) struct Head {
     pub(super) length: usize,
     /// What follows it.
     pub(super) content: Content,
+    /// How little is asked of the gateway besides the answer.
+    pub(super) manner: Manner,
 }
 
 /// How the content of a request is framed (RFC 9112 §6.3).
@@ -57,6 +62,9 @@ pub(super) struct HeadParser {
     length: Option<u64>,
     is_chunked: bool,
     is_upgrade: bool,
+    /// Something about it needs more than the short way.
+    is_special: bool,
+    closes: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -252,6 +260,7 @@ impl HeadParser {
         if method == b"CONNECT" {
             return Err(GatewayError::ConnectMethod);
         }
+        self.is_special |= self.is_http_10 || !target.starts_with(b"/");
         let at = start + method.len() + 1;
         self.authority = authority(method, target)?.map(|authority| Span {
             start: at + authority.start,
@@ -281,8 +290,10 @@ impl HeadParser {
                 }
             }
             7 if name.eq_ignore_ascii_case(b"upgrade") => {
+                self.is_special = true;
                 self.is_upgrade |= names_websocket(value);
             }
+            10 if name.eq_ignore_ascii_case(b"connection") => self.connection(value),
             14 if name.eq_ignore_ascii_case(b"content-length") => {
                 let length = content_length(value)?;
                 if self.length.replace(length).is_some() {
@@ -294,10 +305,19 @@ impl HeadParser {
                 if std::mem::replace(&mut self.is_chunked, true) {
                     return malformed("it has two Transfer-Encoding headers");
                 }
+                self.is_special = true;
             }
-            _ => {}
+            _ => self.is_special |= is_of_the_hop(name),
         }
         Ok(())
+    }
+
+    fn connection(&mut self, value: &[u8]) {
+        if value.eq_ignore_ascii_case(b"close") {
+            self.closes = true;
+        } else if !value.eq_ignore_ascii_case(b"keep-alive") {
+            self.is_special = true;
+        }
     }
 
     fn finish(&self, received: &[u8], method: Span) -> Result<Head, GatewayError> {
@@ -332,6 +352,13 @@ impl HeadParser {
             skip: method.start,
             length: self.line_start - method.start,
             content,
+            manner: if self.is_special {
+                Manner::Special
+            } else {
+                Manner::Plain {
+                    closes: self.closes,
+                }
+            },
         })
     }
 }

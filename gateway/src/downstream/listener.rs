@@ -19,8 +19,7 @@ use tokio_rustls::TlsAcceptor;
 use super::{Limits, stream::ClientStream, transport::Transport};
 use crate::{
     error::GatewayError,
-    metrics::{GatewayMetrics, RouteMetrics},
-    proxy::GatewayProxy,
+    proxy::{GatewayProxy, Phases},
 };
 
 /// Pause after an error of accepting, which mostly means that no file descriptor is left.
@@ -55,11 +54,12 @@ pub(crate) enum Stage {
 
 /// What all listeners of clients share.
 pub(crate) struct Front {
-    proxy: Arc<HttpProxy<GatewayProxy>>,
+    /// Pingora's way of serving requests.
+    pingora: Arc<HttpProxy<Phases>>,
+    /// What decides about them, and the short way.
+    proxy: Arc<GatewayProxy>,
     limits: Limits,
     connections: Arc<Semaphore>,
-    metrics: Arc<GatewayMetrics>,
-    unmatched: Arc<RouteMetrics>,
     stage: watch::Sender<Stage>,
     /// The same in the form that Pingora knows.
     told: watch::Sender<bool>,
@@ -70,22 +70,20 @@ pub(crate) struct Front {
 
 impl Front {
     pub(crate) fn new(
-        mut proxy: HttpProxy<GatewayProxy>,
+        mut pingora: HttpProxy<Phases>,
+        proxy: Arc<GatewayProxy>,
         limits: Limits,
-        metrics: Arc<GatewayMetrics>,
-        unmatched: Arc<RouteMetrics>,
     ) -> Arc<Self> {
         let mut options = HttpServerOptions::default();
         options.h2_idle_timeout = Some(limits.idle_timeout);
-        proxy.server_options = Some(options);
-        proxy.h2_options = Some(http2_options(&limits));
+        pingora.server_options = Some(options);
+        pingora.h2_options = Some(http2_options(&limits));
         let (told, stopping) = watch::channel(false);
         Arc::new(Self {
-            proxy: Arc::new(proxy),
+            pingora: Arc::new(pingora),
+            proxy,
             connections: Arc::new(Semaphore::new(limits.connections_max)),
             limits,
-            metrics,
-            unmatched,
             stage: watch::Sender::new(Stage::Serving),
             told,
             stopping,
@@ -123,7 +121,7 @@ impl Front {
         self.stage.send_replace(stage);
         self.told.send_replace(true);
         // Answers say from now on that the connection ends with them.
-        self.proxy.http_cleanup().await;
+        self.pingora.http_cleanup().await;
     }
 
     /// Waits until no connection is open, `limit` at most.
@@ -155,12 +153,13 @@ impl Front {
         // Closed without a word: whoever has too many connections cannot spare the time for an answer on each of them.
         let Ok(permit) = Arc::clone(&self.connections).try_acquire_owned() else {
             return self
+                .proxy
                 .metrics
                 .rejected(GatewayError::TooManyConnections.reason());
         };
         let front = Arc::clone(self);
         tokio::spawn(async move {
-            let _open = front.metrics.connection_opened();
+            let _open = front.proxy.metrics.connection_opened();
             front.serve(stream, peer, local, speaks).await;
             drop(permit);
         });
@@ -176,7 +175,10 @@ impl Front {
                     failed => {
                         let error = failed.map(|handshake| handshake.err());
                         tracing::debug!(?error, %peer, "no handshake of TLS");
-                        return self.metrics.rejected(GatewayError::Handshake.reason());
+                        return self
+                            .proxy
+                            .metrics
+                            .rejected(GatewayError::Handshake.reason());
                     }
                 }
             }
@@ -190,20 +192,16 @@ impl Front {
         }
     }
 
-    pub(super) fn proxy(&self) -> &Arc<HttpProxy<GatewayProxy>> {
+    pub(super) fn pingora(&self) -> &Arc<HttpProxy<Phases>> {
+        &self.pingora
+    }
+
+    pub(super) fn proxy(&self) -> &GatewayProxy {
         &self.proxy
     }
 
     pub(super) fn limits(&self) -> &Limits {
         &self.limits
-    }
-
-    pub(super) fn metrics(&self) -> &GatewayMetrics {
-        &self.metrics
-    }
-
-    pub(super) fn unmatched(&self) -> &RouteMetrics {
-        &self.unmatched
     }
 
     pub(super) fn stage(&self) -> watch::Receiver<Stage> {

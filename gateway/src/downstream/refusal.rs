@@ -1,9 +1,9 @@
 //! Answers to what is no request: there is no session of Pingora to answer with, so they are written as bytes.
 
-use std::{fmt::Write as _, time::Duration};
+use std::time::Duration;
 
-use http::{HeaderName, HeaderValue, Method};
-use pingora_core::protocols::{Shutdown, http::date};
+use http::Method;
+use pingora_core::protocols::Shutdown;
 use service_kit::{
     access_log::{self, AccessRecord, Importance},
     http::RequestId,
@@ -11,7 +11,10 @@ use service_kit::{
 };
 use tokio::io::AsyncWriteExt as _;
 
-use super::stream::{ClientStream, Refused};
+use super::{
+    own_answer::OwnAnswer,
+    stream::{ClientStream, Refused},
+};
 use crate::metrics::{GatewayMetrics, RouteMetrics};
 
 /// Longest wait for a client to take the answer.
@@ -33,9 +36,12 @@ impl Refusals<'_> {
         };
         let id = RequestId::random();
         let is_head = refused.method == Some(Method::HEAD);
-        let answer = answer(problem.clone().instance(id.as_str()), &id, is_head);
+        let answer = OwnAnswer::new(&problem, &id, false);
         let sending = async {
-            stream.write_all(answer.as_bytes()).await?;
+            stream.write_all(answer.head.as_bytes()).await?;
+            if !is_head {
+                stream.write_all(answer.content.as_bytes()).await?;
+            }
             stream.flush().await
         };
         // A client that does not take the answer has none.
@@ -62,30 +68,4 @@ impl Refusals<'_> {
             ..AccessRecord::default()
         });
     }
-}
-
-fn answer(problem: Problem, id: &RequestId, is_head: bool) -> String {
-    let body = problem.to_json();
-    let status = problem.status();
-    let mut text = format!("HTTP/1.1 {status}\r\n");
-    let mut field = |name: &str, value: &[u8]| {
-        let value = String::from_utf8_lossy(value);
-        // Writing into a string never fails.
-        let _ = write!(text, "{name}: {value}\r\n");
-    };
-    field("date", date::get_cached_date().as_bytes());
-    field("content-type", Problem::CONTENT_TYPE.as_bytes());
-    field("content-length", body.len().to_string().as_bytes());
-    field("cache-control", b"no-store");
-    field("x-request-id", id.as_str().as_bytes());
-    let headers = problem.headers().iter();
-    headers.for_each(|(name, value): (&HeaderName, &HeaderValue)| {
-        field(name.as_str(), value.as_bytes());
-    });
-    field("connection", b"close");
-    text += "\r\n";
-    if !is_head {
-        text += &String::from_utf8_lossy(&body);
-    }
-    text
 }

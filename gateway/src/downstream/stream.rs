@@ -4,6 +4,9 @@
 //! will. Past the end of its message a reader finds nothing, as if the client waited for the answer; only the end of the connection
 //! is told.
 
+mod pingora;
+mod whole;
+
 use std::{
     future::poll_fn,
     io,
@@ -16,21 +19,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-use async_trait::async_trait;
 use bytes::{Buf as _, BytesMut};
-use pingora_core::protocols::{
-    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
-    TimingDigest, UniqueID, UniqueIDType, raw_connect::ProxyDigest, tls::SslDigest,
-};
+use pingora_core::protocols::{SocketDigest, tls::SslDigest};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 
 use super::{
     Limits,
     chunked::ChunkScanner,
     head::{Content, Head, HeadParser},
+    manner::Manner,
     transport::Transport,
 };
 use crate::{error::GatewayError, gather::Gather};
+
+pub(crate) use whole::Whole;
 
 /// Bytes read at once. 16 KiB take a 10 KiB body in one system call; Pingora's default keeps 64 KiB per connection.
 const READ_BYTES: usize = 16 << 10;
@@ -48,11 +50,14 @@ pub(crate) struct ClientStream {
     received: BytesMut,
     released: usize,
     rest: Rest,
+    /// Of the present message.
+    manner: Manner,
     socket: Arc<SocketDigest>,
     tls: Option<Arc<SslDigest>>,
     /// Pingora asks for the outcome of ALPN to know which protocol it is to speak.
     is_http2: bool,
     peer: SocketAddr,
+    local: SocketAddr,
 }
 
 /// What of the present message has not been received yet.
@@ -106,13 +111,15 @@ impl ClientStream {
             received: BytesMut::new(),
             released: 0,
             rest: Rest::Length(0),
+            manner: Manner::Special,
             socket: Arc::new(socket),
             peer,
+            local,
         }
     }
 
     /// Who is at the other end.
-    pub(super) fn peer(&self) -> SocketAddr {
+    pub(crate) fn peer(&self) -> SocketAddr {
         self.peer
     }
 
@@ -193,6 +200,7 @@ impl ClientStream {
     fn release(&mut self, head: Head) {
         self.received.advance(head.skip);
         self.released = head.length;
+        self.manner = head.manner;
         self.rest = match head.content {
             Content::Length(length) => Rest::Length(length),
             Content::Chunked => Rest::Chunked(Box::default()),
@@ -334,65 +342,5 @@ impl AsyncWrite for ClientStream {
             return Pin::new(&mut self.io).poll_flush(cx);
         }
         Pin::new(&mut self.io).poll_shutdown(cx)
-    }
-}
-
-// === what Pingora wants to know of a stream ===
-
-#[async_trait]
-impl Shutdown for ClientStream {
-    async fn shutdown(&mut self) {
-        let is_over = self.is_at_message_end() || matches!(self.rest, Rest::Everything);
-        // A client that is gone needs no farewell.
-        if tokio::io::AsyncWriteExt::shutdown(self).await.is_ok() && !is_over {
-            self.linger().await;
-        }
-    }
-}
-
-impl std::fmt::Debug for ClientStream {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Not what was received: it may hold secrets.
-        formatter
-            .debug_struct("ClientStream")
-            .field("peer", &self.peer)
-            .field("rest", &self.rest)
-            .finish_non_exhaustive()
-    }
-}
-
-impl UniqueID for ClientStream {
-    fn id(&self) -> UniqueIDType {
-        self.io.get_ref().as_raw_fd()
-    }
-}
-
-impl Ssl for ClientStream {
-    fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
-        self.tls.clone()
-    }
-
-    fn selected_alpn_proto(&self) -> Option<ALPN> {
-        self.is_http2.then_some(ALPN::H2)
-    }
-}
-
-impl Peek for ClientStream {}
-
-impl GetTimingDigest for ClientStream {
-    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
-        Vec::new()
-    }
-}
-
-impl GetProxyDigest for ClientStream {
-    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
-        None
-    }
-}
-
-impl GetSocketDigest for ClientStream {
-    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
-        Some(Arc::clone(&self.socket))
     }
 }

@@ -6,6 +6,7 @@
 use std::{net::IpAddr, time::Instant};
 
 use http::HeaderMap;
+use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 
 use super::{Context, RateLimiter, ToService, admission};
@@ -16,22 +17,20 @@ use crate::error::GatewayError;
 /// # Errors
 /// The client has asked too often on this route.
 pub(super) fn take_rate(
-    session: &Session,
+    header: &RequestHeader,
     ctx: &Context,
     rates: &RateLimiter,
 ) -> Result<(), GatewayError> {
     let (Some(pool), Some(route)) = (&ctx.pool, &ctx.route) else {
         return Ok(());
     };
-    // Nobody asked for the renewal of a stale object.
-    let is_of_client = session.subrequest_ctx.is_none();
-    let Some(rate) = pool.policy().limits.rate.as_ref().filter(|_| is_of_client) else {
+    let Some(rate) = &pool.policy().limits.rate else {
         return Ok(());
     };
     let counted = (pool.id().0, route.name());
-    let headers = &session.req_header().headers;
+    let (client, headers) = (ctx.origin.client, &header.headers);
     rates
-        .take(rate, counted, ctx.origin.client, headers, Instant::now())
+        .take(rate, counted, client, headers, Instant::now())
         .map_err(|retry_after| GatewayError::RateLimited { retry_after })
 }
 

@@ -6,6 +6,8 @@ use http::{HeaderMap, HeaderValue};
 
 use super::{Network, Origin};
 
+pub use super::relay::properties::answers;
+
 /// Who is not trusted is believed nothing, and who is, only addresses that it names.
 pub fn forwarded(data: &[u8]) {
     let Ok(value) = HeaderValue::from_bytes(data) else {

@@ -26,11 +26,51 @@ const UPSTREAM_STREAMS_MAX: usize = 100;
 /// How often such a connection is asked whether it is still there.
 const UPSTREAM_PING_INTERVAL: Duration = Duration::from_secs(30);
 
+/// How long the parts of an attempt may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    pub(super) connect: Duration,
+    /// Wait for the endpoint's next bytes; a tunnel has none, its ends are watched by the client's idle timeout.
+    pub(super) read: Option<Duration>,
+    /// The same for it to take ours.
+    pub(super) write: Option<Duration>,
+}
+
+/// What is known about an exchange that broke off.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Unanswered {
+    /// Whether the request may be sent again: its method is idempotent and its content is still there.
+    pub(super) is_replayable: bool,
+    /// Whether nothing of an answer has reached the client.
+    pub(super) is_untouched: bool,
+    /// Whether the connection had been used before, as far as Pingora knows.
+    pub(super) was_reused: bool,
+}
+
 /// Picks an endpoint and describes how to talk to it.
 pub(super) fn next_attempt(
     session: &mut Session,
     ctx: &mut Context,
 ) -> Result<HttpPeer, GatewayError> {
+    let has_content = !session.as_mut().is_body_empty();
+    let patience = choose(ctx, has_content)?;
+    let (Some(pool), Some(attempt)) = (&ctx.pool, &ctx.attempt) else {
+        return Err(GatewayError::Internal);
+    };
+    let mut peer = peer(pool, attempt.in_flight.endpoint().address(), patience);
+    if ctx.upgrade {
+        tunnel::prepare(&mut peer);
+    } else if let Some(dial) = &attempt.dial {
+        peer.options.custom_l4 = Some(Arc::clone(dial) as Arc<_>);
+    }
+    Ok(peer)
+}
+
+/// Picks an endpoint for the next attempt, which begins with that.
+///
+/// # Errors
+/// Nobody is left, or no time is.
+pub(super) fn choose(ctx: &mut Context, has_content: bool) -> Result<Patience, GatewayError> {
     let pool = ctx.pool.clone().ok_or(GatewayError::Internal)?;
     let now = Instant::now();
     let left = match ctx
@@ -54,21 +94,13 @@ pub(super) fn next_attempt(
     if ctx.attempts > 1 {
         pool.metrics().retried();
     }
-    let mut peer = peer(&pool, in_flight.endpoint().address(), left);
-    let mut dial = None;
-    if ctx.upgrade {
-        tunnel::prepare(&mut peer);
-    } else if pool.policy().protocol == Protocol::Http1 {
-        let has_content = !session.as_mut().is_body_empty();
-        let dial = dial.insert(Dial::new(in_flight.endpoint(), has_content));
-        peer.options.custom_l4 = Some(Arc::clone(dial) as Arc<_>);
-    }
+    let dials = !ctx.upgrade && pool.policy().protocol == Protocol::Http1;
     ctx.attempt = Some(Attempt {
+        dial: dials.then(|| Dial::new(in_flight.endpoint(), has_content)),
         in_flight,
         started: now,
-        dial,
     });
-    Ok(peer)
+    Ok(Patience::of(&pool, left))
 }
 
 /// The attempt has a connection.
@@ -78,12 +110,25 @@ pub(super) fn connected(ctx: &Context, reused: bool) {
     }
 }
 
-fn peer(pool: &Pool, address: std::net::SocketAddr, left: Option<Duration>) -> HttpPeer {
-    let timeouts = &pool.policy().timeouts;
+// === impl Patience ===
+
+impl Patience {
+    /// That of a service's policy, within what is left of the whole time; none is left to a tunnel, which has no whole time.
+    fn of(pool: &Pool, left: Option<Duration>) -> Self {
+        let timeouts = &pool.policy().timeouts;
+        let within = |timeout: Duration| left.map_or(timeout, |left| left.min(timeout));
+        Self {
+            connect: within(timeouts.connect.get()),
+            read: left.map(|_| within(timeouts.read.get())),
+            write: left.map(|_| within(timeouts.write.get())),
+        }
+    }
+}
+
+fn peer(pool: &Pool, address: std::net::SocketAddr, patience: Patience) -> HttpPeer {
     let mut peer = HttpPeer::new(address, false, String::new());
-    let within = |timeout: Duration| left.map_or(timeout, |left| left.min(timeout));
     let options = &mut peer.options;
-    options.connection_timeout = Some(within(timeouts.connect.get()));
+    options.connection_timeout = Some(patience.connect);
     options.total_connection_timeout = options.connection_timeout;
     options.idle_timeout = Some(UPSTREAM_IDLE_TIMEOUT);
     if pool.policy().protocol == Protocol::H2 {
@@ -91,11 +136,8 @@ fn peer(pool: &Pool, address: std::net::SocketAddr, left: Option<Duration>) -> H
         options.max_h2_streams = UPSTREAM_STREAMS_MAX;
         options.h2_ping_interval = Some(UPSTREAM_PING_INTERVAL);
     }
-    // A tunnel has no total time and may be silent; its ends are watched by the client's idle timeout.
-    if left.is_some() {
-        options.read_timeout = Some(within(timeouts.read.get()));
-        options.write_timeout = Some(within(timeouts.write.get()));
-    }
+    options.read_timeout = patience.read;
+    options.write_timeout = patience.write;
     peer
 }
 
@@ -121,16 +163,17 @@ pub(super) fn after_connect_failure(
 
 /// The exchange broke off.
 pub(super) fn after_exchange_failure(
-    session: &Session,
     ctx: &mut Context,
     error: &Error,
-    reused: bool,
+    exchange: Unanswered,
     checker: &HealthChecker,
 ) -> bool {
     if error.esource() != &ErrorSource::Upstream {
         return false;
     }
-    let reused = (ctx.attempt.as_ref()).map_or(reused, |attempt| attempt.was_used(reused));
+    let reused = (ctx.attempt.as_ref()).map_or(exchange.was_reused, |attempt| {
+        attempt.was_used(exchange.was_reused)
+    });
     ctx.failed_on_reused = reused;
     ctx.failure = Some(match GatewayError::from_pingora(error) {
         // The last stretch before the deadline is read with what was left of it.
@@ -148,10 +191,8 @@ pub(super) fn after_exchange_failure(
     } else {
         blame(ctx, error, checker);
     }
-    let replayable =
-        session.req_header().method.is_idempotent() && !session.as_ref().retry_buffer_truncated();
-    let untouched = session.response_written().is_none();
-    let again = replayable && untouched && !ctx.upgrade && may_try_again(ctx);
+    let again =
+        exchange.is_replayable && exchange.is_untouched && !ctx.upgrade && may_try_again(ctx);
     if !again {
         outcome::gave_up(ctx);
     }

@@ -45,8 +45,21 @@ impl Dial {
         self.was_used.load(Ordering::Relaxed)
     }
 
+    /// An idle connection of the endpoint, or a new one. Whoever asks limits the time.
+    ///
+    /// # Errors
+    /// The endpoint cannot be connected to.
+    pub(crate) async fn connection(&self) -> Result<TcpStream> {
+        match self.endpoint.idle().take() {
+            Some(connection) => {
+                self.was_used.store(true, Ordering::Relaxed);
+                Ok(connection)
+            }
+            None => self.open().await,
+        }
+    }
+
     async fn open(&self) -> Result<TcpStream> {
-        // Pingora limits the time.
         let connection = TcpStream::connect(self.endpoint.address())
             .await
             .map_err(failed)?;
@@ -59,15 +72,9 @@ impl Dial {
 #[async_trait]
 impl Connect for Dial {
     async fn connect(&self, _address: &SocketAddr) -> Result<Stream> {
-        let idle = self.endpoint.idle();
-        let connection = match idle.take() {
-            Some(connection) => {
-                self.was_used.store(true, Ordering::Relaxed);
-                connection
-            }
-            None => self.open().await?,
-        };
-        let socket = ServiceSocket::new(connection, Arc::clone(idle), self.has_content);
+        let connection = self.connection().await?;
+        let idle = Arc::clone(self.endpoint.idle());
+        let socket = ServiceSocket::new(connection, idle, self.has_content);
         Ok(VirtualSocketStream::new(Box::new(socket)).into())
     }
 }

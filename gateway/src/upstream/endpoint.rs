@@ -205,7 +205,7 @@ impl Endpoint {
     }
 
     /// Its connections that wait for a request.
-    pub(super) fn idle(&self) -> &Arc<IdleConnections> {
+    pub(crate) fn idle(&self) -> &Arc<IdleConnections> {
         &self.idle
     }
 

@@ -71,6 +71,13 @@ impl IdleConnections {
         }
     }
 
+    /// Keeps a connection whose exchange is over, unless something has come after it. Needs a tokio runtime.
+    pub(crate) fn keep_quiet(self: &Arc<Self>, connection: TcpStream) {
+        if is_quiet(&connection) {
+            self.keep(connection);
+        }
+    }
+
     /// Closes what is too old. Answers whether anything is left.
     fn close_old(&self) -> bool {
         let old: Vec<Idle> = {

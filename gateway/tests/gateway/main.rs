@@ -32,6 +32,7 @@ mod policies;
 mod program;
 mod protocol;
 mod receipts;
+mod relay;
 mod retry;
 mod routing;
 mod streams;

@@ -40,7 +40,7 @@ fn of_the_log(_: &Config) -> bool {
     true
 }
 
-const OPTIONS: [Row; 26] = [
+const OPTIONS: [Row; 27] = [
     row(
         "GATEWAY_LISTEN",
         "127.0.0.1:81",
@@ -178,6 +178,12 @@ const OPTIONS: [Row; 26] = [
         "forwarding::answers_carry_the_revision_only_when_asked_for",
     ),
     row(
+        "GATEWAY_RELAY",
+        "false",
+        |config| !config.relay,
+        "relay::plain_requests_take_the_short_way_unless_it_is_off",
+    ),
+    row(
         "GATEWAY_DRAIN_TIMEOUT",
         "7s",
         |config| config.drain_timeout.as_secs() == 7,
@@ -210,7 +216,7 @@ const OPTIONS: [Row; 26] = [
 ];
 
 /// Sources of the tests that the table names.
-const SOURCES: [(&str, &str); 12] = [
+const SOURCES: [(&str, &str); 13] = [
     ("access_log", include_str!("access_log.rs")),
     ("cache_faults", include_str!("cache_faults.rs")),
     ("catalog_stream", include_str!("catalog_stream.rs")),
@@ -220,6 +226,7 @@ const SOURCES: [(&str, &str); 12] = [
     ("limits", include_str!("limits.rs")),
     ("options", include_str!("options.rs")),
     ("program", include_str!("program.rs")),
+    ("relay", include_str!("relay.rs")),
     ("tls", include_str!("tls.rs")),
     ("trusted_proxies", include_str!("trusted_proxies.rs")),
     ("upgrade", include_str!("upgrade.rs")),
