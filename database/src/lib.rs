@@ -9,6 +9,7 @@
 //! Must not know: HTTP, leases, watchers. It hands out whole services and revisions.
 
 pub mod cache;
+pub mod callers;
 pub mod command;
 pub mod decide;
 pub mod found;
@@ -22,6 +23,7 @@ pub mod retention;
 pub mod sqlite;
 pub mod store;
 
+pub use callers::{CallerCount, CallerNote, Callers, Departed};
 pub use command::{Command, Expect, Found, LeaseTerms, Refusal, declares, is_as_found};
 pub use decide::{Decision, Outcome, Position, decide};
 pub use postgres::{

@@ -26,11 +26,13 @@
 //! says whether trying again can help.
 //!
 //! **Leases and receipts.** Renewals are no writes. [`CatalogStore::renewals`] is where catalogs note them for each other (`notes`), as
-//! [`CatalogStore::receivers`] is for the readers of their streams (`receivers`).
+//! [`CatalogStore::receivers`] is for the readers of their streams (`receivers`) and [`CatalogStore::callers`] for their own calls
+//! (`callers`).
 //!
 //! **Secrets.** No message and no log line contains user, password or URL; [`PostgresConfig::target`] is what is shown.
 
 mod batch;
+mod callers;
 mod columns;
 mod config;
 mod error;
@@ -50,6 +52,7 @@ use catalog_api::{Revision, ServiceSpec, Snapshot};
 use tokio::{sync::watch, task::AbortHandle};
 
 use self::{
+    callers::CallerNotes,
     listen::{Head, Listener},
     notes::Notes,
     pool::{Pool, PoolState},
@@ -57,6 +60,7 @@ use self::{
     write::Writer,
 };
 use crate::{
+    callers::Callers,
     command::Command,
     receivers::Receivers,
     renewals::Renewals,
@@ -75,6 +79,7 @@ pub struct PostgresStore {
     availability: watch::Receiver<Availability>,
     notes: Arc<Notes>,
     receivers: Arc<ReceiverNotes>,
+    callers: Arc<CallerNotes>,
     listener: AbortHandle,
 }
 
@@ -116,6 +121,7 @@ impl PostgresStore {
         Ok(Self {
             notes: Arc::new(Notes::new(Arc::clone(&pool))),
             receivers: Arc::new(ReceiverNotes::new(Arc::clone(&pool))),
+            callers: Arc::new(CallerNotes(Arc::clone(&pool))),
             pool,
             writer,
             head,
@@ -166,6 +172,10 @@ impl CatalogStore for PostgresStore {
 
     fn receivers(&self) -> Option<Arc<dyn Receivers>> {
         Some(Arc::clone(&self.receivers) as Arc<dyn Receivers>)
+    }
+
+    fn callers(&self) -> Option<Arc<dyn Callers>> {
+        Some(Arc::clone(&self.callers) as Arc<dyn Callers>)
     }
 }
 

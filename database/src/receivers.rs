@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use catalog_api::{OpaqueId, Receiver, Refused, Revision};
+use catalog_api::{DrainCounts, OpaqueId, Receiver, Refused, Revision};
 
 use crate::store::StoreError;
 
@@ -24,6 +24,8 @@ pub struct ReceiverNote {
     pub revision: Option<Revision>,
     /// Services of which this is not true.
     pub refused: Refused,
+    /// Requests that are with draining instances.
+    pub draining: DrainCounts,
     /// How long ago somebody heard of it. An age, so that the clocks of catalogs need not agree.
     pub age: Duration,
 }

@@ -7,6 +7,7 @@ use catalog_api::{Deleted, Revision, Service, Snapshot};
 use tokio::sync::watch;
 
 use crate::{
+    callers::Callers,
     command::{Command, Refusal},
     decide::Outcome,
     receivers::Receivers,
@@ -48,6 +49,11 @@ pub trait CatalogStore: Send + Sync + 'static {
 
     /// Notes about readers of watch streams, for a store that several catalogs may share.
     fn receivers(&self) -> Option<Arc<dyn Receivers>> {
+        None
+    }
+
+    /// Notes about the calls of catalogs, for a store that several of them may share.
+    fn callers(&self) -> Option<Arc<dyn Callers>> {
         None
     }
 }

@@ -197,6 +197,7 @@ impl Gateway {
                 view.readiness.begin_shutdown();
                 clients.stop().await;
                 let cut = exchanges.finished(config.drain_timeout).await;
+                view.stop_following().await;
                 view.keep_last_copy().await;
                 // Last, so that operators can watch the drain.
                 admin.stop().await;
@@ -288,6 +289,7 @@ impl Ending {
         let admin = tokio::spawn(self.admin.stop());
         self.clients.hand_over(limit).await;
         let cut = self.exchanges.finished(Duration::ZERO).await;
+        self.view.stop_following().await;
         // A panic inside has been logged by the panic hook.
         let _ = admin.await;
         Drained { cut }

@@ -15,11 +15,12 @@ mod decode;
 pub(crate) mod properties;
 mod receipts;
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use catalog_api::{
-    CatalogUrl, HISTORY_HEADER, OpaqueId, RECEIVER_HEADER, Receiver, Revision, STREAM_HEADER,
+    CatalogUrl, DRAINING_HEADER, HISTORY_HEADER, OpaqueId, RECEIVER_HEADER, Receiver, Revision,
+    STREAM_HEADER,
 };
 use http::{HeaderMap, HeaderValue, Request, header};
 use http_body_util::BodyExt;
@@ -33,7 +34,7 @@ use service_kit::{
     sse,
 };
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{Notify, mpsc, watch},
     time,
 };
 
@@ -62,6 +63,8 @@ pub struct Watcher {
     pub updates: mpsc::Sender<Update>,
     /// What became of them.
     pub applied: watch::Receiver<Applied>,
+    /// Rings when requests of a draining endpoint come or go.
+    pub bell: Arc<Notify>,
     /// Gauge of the connection.
     pub metrics: Arc<GatewayMetrics>,
     /// Detail of readiness: connected, or since when not.
@@ -109,10 +112,7 @@ impl Watcher {
         let mut failed_in_a_row = 0_usize;
         for url in self.urls.iter().cycle() {
             let heard_before = position.revision;
-            let end = tokio::select! {
-                end = self.follow(&client, url, &mut position) => end,
-                () = shutdown.requested() => StreamEnd::Stopping,
-            };
+            let end = self.follow(&client, url, &mut position, &shutdown).await;
             self.metrics.catalog_connected(false);
             if matches!(end, StreamEnd::Stopping) {
                 return;
@@ -142,6 +142,7 @@ impl Watcher {
         client: &Client,
         url: &CatalogUrl,
         position: &mut Position,
+        shutdown: &Shutdown,
     ) -> StreamEnd {
         let mut request = Request::get(url.join("/services/watch"))
             .header(header::ACCEPT, sse::CONTENT_TYPE)
@@ -156,7 +157,11 @@ impl Watcher {
             Ok(request) => request,
             Err(error) => return StreamEnd::Broken(error.into()),
         };
-        let response = match client.send(request, CONNECT_TIMEOUT).await {
+        let answer = tokio::select! {
+            answer = client.send(request, CONNECT_TIMEOUT) => answer,
+            () = shutdown.requested() => return StreamEnd::Stopping,
+        };
+        let response = match answer {
             Ok(response) => response,
             Err(error) => return StreamEnd::Unreachable(error),
         };
@@ -175,32 +180,26 @@ impl Watcher {
                 number: position.number + 1,
             };
         }
-        let receipts = self.receipts(client, url, stream_id(response.headers()), position.number);
-        tokio::select! {
-            end = self.read(response.into_body(), position) => end,
-            never = receipts => match never {},
-        }
-    }
-
-    /// Sends receipts, if the catalog takes any: one of an older release does not.
-    async fn receipts(
-        &self,
-        client: &Client,
-        url: &CatalogUrl,
-        stream: Option<OpaqueId>,
-        history: u64,
-    ) -> Infallible {
-        let Some(stream) = stream else {
-            return std::future::pending().await;
-        };
-        let receipts = Receipts {
+        // A catalog of an older release takes none.
+        let receipts = stream_id(response.headers()).map(|stream| Receipts {
             client,
             url,
             stream,
-            history,
+            history: position.number,
             applied: self.applied.clone(),
+            counts: response.headers().contains_key(DRAINING_HEADER),
+            bell: &self.bell,
+        });
+        let until_stop = async {
+            match receipts {
+                Some(receipts) => receipts.send(shutdown).await,
+                None => shutdown.requested().await,
+            }
         };
-        receipts.send().await
+        tokio::select! {
+            end = self.read(response.into_body(), position) => end,
+            () = until_stop => StreamEnd::Stopping,
+        }
     }
 
     async fn read(

@@ -20,7 +20,7 @@ use catalog_api::{Address, Deleted, Host, Revision, Service, ServiceId, ServiceN
 
 use crate::{route::RouteTable, upstream::Pool};
 
-pub use apply::{Applied, Applier, Heard, Refusal, UPDATES_MAX, Update};
+pub use apply::{Applied, Applier, Drains, Heard, Refusal, UPDATES_MAX, Update};
 pub use disk::{DiskCopy, DiskError};
 pub use live::Live;
 pub use materials::{FileRoute, Materials};
@@ -81,7 +81,12 @@ impl Snapshot {
             let pool = match previous {
                 // While two services have one name, the pool may be the other's.
                 Some(pool) if reusable && pool.id() == service.id => Arc::clone(pool),
-                previous => Arc::new(materials.pool(service, previous.map(|pool| pool.carried()))),
+                previous => {
+                    let carried = previous.map(|pool| pool.carried());
+                    let pool = Arc::new(materials.pool(service, carried));
+                    pool.take_over();
+                    pool
+                }
             };
             pools.insert(service.name.clone(), pool);
         }
@@ -167,6 +172,20 @@ impl Snapshot {
         self.services
             .values()
             .filter_map(|service| self.pools.get(&service.name))
+    }
+
+    /// What drains, of every service.
+    pub fn draining(&self) -> Vec<Drains> {
+        let of = |pool: &Arc<Pool>| {
+            let service = pool.id();
+            let draining = pool.draining().to_vec().into_iter();
+            draining.map(move |(instance, load)| Drains {
+                service,
+                instance,
+                load,
+            })
+        };
+        self.pools().flat_map(of).collect()
     }
 
     /// Every service as the catalog declared it.

@@ -1,7 +1,7 @@
 //! Where requests go: pools of endpoints per service, how one is picked, and what is known about each.
 //!
 //! A [`Pool`] is part of a snapshot and dies with it. An [`Endpoint`] outlives snapshots: health and load belong to the address
-//! that has them, not to the configuration that mentions it.
+//! that has them, not to the configuration that mentions it. A [`Load`] outlives even the question of the health check.
 
 mod affinity;
 mod alias;
@@ -18,6 +18,7 @@ mod endpoint;
 mod idle;
 mod latency;
 mod least_request;
+mod load;
 mod panic;
 mod pool;
 mod random;
@@ -39,6 +40,7 @@ pub use concurrency::{Concurrency, Place};
 pub(crate) use dial::Dial;
 pub use endpoint::{Endpoint, EndpointKey, Health, InFlight, ProbeKey, Transition};
 pub use least_request::LeastRequest;
+pub use load::{Draining, Load};
 pub use pool::{Member, NoEndpoint, Pool, Tried};
 pub use registry::Endpoints;
 pub use round_robin::RoundRobin;

@@ -296,7 +296,7 @@ fn snapshot(services: Vec<(Value, Vec<Option<bool>>)>) -> Snapshot {
     snapshot
 }
 
-fn in_flight(snapshot: &Snapshot) -> u32 {
+fn in_flight(snapshot: &Snapshot) -> u64 {
     let members = snapshot.pools().flat_map(|pool| pool.members());
     members.map(|member| member.endpoint.in_flight()).sum()
 }

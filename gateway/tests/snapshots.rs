@@ -13,7 +13,7 @@ use gateway::{
     config::default_routes,
     metrics::GatewayMetrics,
     snapshot::{Change, HostAddresses, Materials, Outside, Snapshot},
-    upstream::{Endpoint, Endpoints, Health},
+    upstream::{Endpoint, Endpoints, Health, NoEndpoint, Tried},
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -323,6 +323,59 @@ fn another_question_is_another_endpoint() {
     let after = endpoint(&next, 1, 0);
     assert!(!Arc::ptr_eq(&after, &known));
     assert_eq!(after.health(), Health::Unknown);
+}
+
+#[test]
+fn another_question_has_the_load_of_the_same_address() {
+    let (snapshot, mut materials) = two_services();
+    let known = endpoint(&snapshot, 1, 0);
+    let request = known.enter();
+    let fields = json!({"instances": [instance(1, 1)], "policy": {"health": {"path": "/other"}}});
+    let edit = Change::Put(service(1, 2, fields));
+    let next = snapshot.next(vec![edit], &Outside::default(), &mut materials);
+    let after = endpoint(&next, 1, 0);
+    let _another = after.enter();
+    assert_eq!((known.in_flight(), after.in_flight()), (2, 2));
+    drop(request);
+    assert_eq!(after.in_flight(), 1);
+}
+
+#[test]
+fn whoever_picks_late_gets_nobody_that_drains() {
+    let (first, mut materials) = two_services();
+    let old = Arc::clone(first.pool(&name(1)).unwrap());
+    endpoint(&first, 1, 0).observe(true);
+    let picks = |wanted: &str| {
+        for _ in 0..20 {
+            let picked = old.pick(&Tried::default()).unwrap();
+            assert_eq!(picked.endpoint().address().to_string(), wanted);
+        }
+    };
+    picks("127.0.0.1:1");
+    let draining = |mut instance: Value| {
+        instance["status"] = "draining".into();
+        instance
+    };
+    // A new one is there, and the only one that was healthy drains.
+    let instances = [draining(instance(1, 1)), instance(2, 1)];
+    let edit = Change::Put(service(1, 2, json!({ "instances": instances })));
+    let next = first.next(vec![edit], &Outside::default(), &mut materials);
+    picks("127.0.0.1:2");
+    assert_eq!(endpoint(&next, 1, 0).load().draining(), Default::default());
+    // When everybody drains, one of those is better than nobody; but new requests get none.
+    let instances = [draining(instance(1, 1)), draining(instance(2, 1))];
+    let edit = Change::Put(service(1, 3, json!({ "instances": instances })));
+    let last = next.next(vec![edit], &Outside::default(), &mut materials);
+    picks("127.0.0.1:1");
+    let pool = last.pool(&name(1)).unwrap();
+    assert_eq!(pool.pick(&Tried::default()).unwrap_err(), NoEndpoint::Empty);
+    // Another instance at the same address goes on getting requests.
+    let mut twin = instance(1, 1);
+    twin["id"] = "twin".into();
+    let instances = [draining(instance(1, 1)), twin];
+    let edit = Change::Put(service(1, 4, json!({ "instances": instances })));
+    let shared = last.next(vec![edit], &Outside::default(), &mut materials);
+    assert!(!endpoint(&shared, 1, 0).load().is_leaving());
 }
 
 #[test]

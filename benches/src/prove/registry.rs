@@ -73,7 +73,7 @@ impl Registry {
             .await
     }
 
-    /// Begins a drain.
+    /// Begins a drain, without a wait for its end.
     pub(super) async fn drain_instance(
         &self,
         service: &str,
@@ -116,7 +116,8 @@ impl Registry {
             .method(method)
             .uri(uri)
             .header("authorization", format!("Bearer {}", self.token))
-            .header("content-type", "application/json");
+            .header("content-type", "application/json")
+            .header("prefer", "respond-async");
         let content = content.map_or_else(body::empty, |content| body::full(content.to_string()));
         let answer = self
             .client

@@ -12,8 +12,8 @@ use super::{
     plan::Plan,
 };
 
-/// Time for an instance to finish what it has: ten times as long as any tunnel or stream of the load that has an end.
-const DRAIN: Duration = Duration::from_secs(10);
+/// Longest time for an instance to finish what it has. Its drain ends as soon as it has.
+const DRAIN: Duration = Duration::from_secs(60);
 /// The same where tunnels go on as long as the run.
 const SHORT_DRAIN: Duration = Duration::from_millis(200);
 /// How much later than its drain an instance may be taken out.

@@ -15,9 +15,10 @@ use super::{
 use crate::command::Command;
 
 /// One script per version, oldest first. A script that was released is never changed.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     include_str!("../../migrations/postgres/0001_catalog.sql"),
     include_str!("../../migrations/postgres/0002_receivers.sql"),
+    include_str!("../../migrations/postgres/0003_draining.sql"),
 ];
 
 /// Whoever holds this advisory lock changes the schema: "catg" in ASCII. Released with its transaction.

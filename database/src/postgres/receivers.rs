@@ -10,7 +10,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use catalog_api::{Invalid, OpaqueId, Receiver, Refused, Revision, ServiceId};
+use catalog_api::{DrainCounts, Invalid, OpaqueId, Receiver, Refused, Revision, ServiceId};
 use tokio_postgres::{Client, Row, types::Type};
 
 use super::{
@@ -107,17 +107,22 @@ async fn record(
         .map(|note| note.revision.map(|revision| column(revision.0)))
         .collect();
     let refused: Vec<String> = newest.values().map(|note| array(&note.refused)).collect();
+    let draining: Result<Vec<String>, Failure> =
+        newest.values().map(|note| json(&note.draining)).collect();
+    let draining = draining?;
     let ages: Vec<i64> = newest.values().map(|note| micros(note.age)).collect();
     let recorded = client
         .execute_typed(
-            "INSERT INTO catalog.receivers AS r (stream, receiver, name, revision, refused, heard_at)
-             SELECT stream, receiver, name, revision, refused::bigint[],
+            "INSERT INTO catalog.receivers AS r (stream, receiver, name, revision, refused, draining, heard_at)
+             SELECT stream, receiver, name, revision, refused::bigint[], draining,
                     clock_timestamp() - age * interval '1 microsecond'
-             FROM unnest($1, $2, $3, $4, $5, $6) AS n (stream, receiver, name, revision, refused, age)
+             FROM unnest($1, $2, $3, $4, $5, $6, $7) AS n (stream, receiver, name, revision, refused, draining, age)
              ON CONFLICT (stream) DO UPDATE SET
                  revision = greatest(r.revision, excluded.revision),
                  refused = CASE WHEN excluded.revision >= coalesce(r.revision, 0)
                            THEN excluded.refused ELSE r.refused END,
+                 draining = CASE WHEN excluded.heard_at >= r.heard_at
+                            THEN excluded.draining ELSE r.draining END,
                  heard_at = greatest(r.heard_at, excluded.heard_at)",
             &[
                 (&streams, Type::TEXT_ARRAY),
@@ -125,6 +130,7 @@ async fn record(
                 (&names, Type::TEXT_ARRAY),
                 (&revisions, Type::INT8_ARRAY),
                 (&refused, Type::TEXT_ARRAY),
+                (&draining, Type::TEXT_ARRAY),
                 (&ages, Type::INT8_ARRAY),
             ],
         )
@@ -140,6 +146,10 @@ fn array(refused: &Refused) -> String {
         .map(|id| column(id.0).to_string())
         .collect();
     format!("{{{}}}", numbers.join(","))
+}
+
+fn json(draining: &DrainCounts) -> Result<String, Failure> {
+    serde_json::to_string(draining).map_err(|error| Failure::Failed(Cause::new(error.to_string())))
 }
 
 async fn end(client: &Client, ended: &[OpaqueId]) -> Result<(), Failure> {
@@ -171,7 +181,7 @@ async fn throw_away(client: &Client, age_max: Duration) -> Result<(), Failure> {
 async fn all(client: &Client, age_max: Duration) -> Result<Vec<ReceiverNote>, Failure> {
     let rows = client
         .query_typed(
-            "SELECT stream, receiver, name, revision, refused,
+            "SELECT stream, receiver, name, revision, refused, draining,
                     (extract(epoch FROM clock_timestamp() - heard_at) * 1000000)::bigint
              FROM catalog.receivers
              WHERE heard_at >= clock_timestamp() - $1 * interval '1 microsecond' LIMIT $2",
@@ -190,6 +200,8 @@ fn note(row: &Row) -> Result<ReceiverNote, Failure> {
     let text = |index| get::<&str>(row, index);
     let revision: Option<i64> = get(row, 3)?;
     let refused: Vec<i64> = get(row, 4)?;
+    let draining = serde_json::from_str(text(5)?)
+        .map_err(|error| Failure::Failed(Cause::new(error.to_string())))?;
     Ok(ReceiverNote {
         stream: text(0)?.parse().map_err(illegible)?,
         receiver: Receiver {
@@ -198,6 +210,7 @@ fn note(row: &Row) -> Result<ReceiverNote, Failure> {
         },
         revision: revision.map(|revision| Revision(number(revision))),
         refused: Refused::first_of(refused.into_iter().map(|id| ServiceId(number(id)))),
-        age: Duration::from_micros(number(get(row, 5)?)),
+        draining,
+        age: Duration::from_micros(number(get(row, 6)?)),
     })
 }

@@ -4,8 +4,11 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use catalog_api::{OpaqueId, Refused, Revision, ServiceId};
-use database::{CatalogStore, Change, Changes, PostgresStore, ReceiverNote, Receivers, Renewal};
+use catalog_api::{DrainCount, DrainCounts, OpaqueId, Refused, Revision, ServiceId};
+use database::{
+    CallerCount, CallerNote, CatalogStore, Change, Changes, Departed, PostgresStore, ReceiverNote,
+    Receivers, Renewal,
+};
 
 use crate::{
     fixture::*,
@@ -174,6 +177,7 @@ async fn catalogs_tell_each_other_who_reads_their_streams() {
         receiver: format!("gw-{stream}/{stream:032x}").parse().unwrap(),
         revision: revision.map(Revision),
         refused: Refused::first_of(refused.iter().copied().map(ServiceId)),
+        draining: DrainCounts::default(),
         age: Duration::from_secs(age),
     };
     let seen = async |of: &Arc<dyn Receivers>| {
@@ -214,4 +218,75 @@ async fn catalogs_tell_each_other_who_reads_their_streams() {
         .unwrap();
     let left = seen(&other).await;
     assert_eq!((left.len(), left[0].stream), (1, OpaqueId::new(2)));
+}
+
+fn count(instance: &str, in_flight: u64) -> DrainCount {
+    DrainCount {
+        service: ServiceId(7),
+        instance: instance.parse().unwrap(),
+        in_flight,
+        finished: 1,
+    }
+}
+
+#[tokio::test]
+async fn counts_of_draining_instances_are_those_that_were_said_last() {
+    const SOON: Duration = Duration::from_secs(60);
+    let server = PostgresServer::start(Durability::Fast);
+    let store = open(&server.database()).await;
+    let receivers = store.receivers().unwrap();
+    // The revision may be the same each time, and what comes late is older than what is known.
+    for (in_flight, age, known) in [(3, 30, 3), (1, 10, 1), (2, 20, 1)] {
+        let note = ReceiverNote {
+            stream: OpaqueId::new(1),
+            receiver: format!("gw/{:032x}", 9).parse().unwrap(),
+            revision: Some(Revision(4)),
+            refused: Refused::default(),
+            draining: DrainCounts::first_of([count("a", in_flight)]),
+            age: Duration::from_secs(age),
+        };
+        receivers.record(&[note], &[], SOON).await.unwrap();
+        let seen = receivers.all(SOON).await.unwrap();
+        assert_eq!(seen[0].draining.as_slice(), [count("a", known)]);
+    }
+}
+
+#[tokio::test]
+async fn catalogs_tell_each_other_of_their_own_calls() {
+    const SOON: Duration = Duration::from_secs(60);
+    let server = PostgresServer::start(Durability::Fast);
+    let url = server.database();
+    let stores = [open(&url).await, open(&url).await];
+    let [one, other] = stores.each_ref().map(|store| store.callers().unwrap());
+    let note = |catalog: u128, revision: u64, in_flight: u64, age: u64| CallerNote {
+        catalog: OpaqueId::new(catalog),
+        name: "catalog-1".parse().unwrap(),
+        revision: Revision(revision),
+        draining: vec![CallerCount {
+            calls: count("a", in_flight),
+            onlookers: 2,
+            departed: vec![Departed {
+                receiver: OpaqueId::new(8),
+                finished: 6,
+            }],
+        }],
+        age: Duration::from_secs(age),
+    };
+    assert!(other.all(SOON).await.unwrap().is_empty());
+    for (revision, in_flight) in [(3, 5), (4, 0)] {
+        let said = note(1, revision, in_flight, 0);
+        one.record(&said, SOON).await.unwrap();
+        let mut seen = other.all(SOON).await.unwrap();
+        assert!(seen[0].age < PATIENCE);
+        seen[0].age = Duration::ZERO;
+        assert_eq!(seen, [said]);
+    }
+    // Whoever is too old is not seen, and thrown away when somebody else says something.
+    one.record(&note(2, 1, 1, 90), SOON).await.unwrap();
+    assert_eq!(other.all(SOON).await.unwrap().len(), 1);
+    other.record(&note(3, 1, 1, 0), SOON).await.unwrap();
+    assert_eq!(other.all(2 * SOON).await.unwrap().len(), 2);
+    other.end(OpaqueId::new(1)).await.unwrap();
+    let left = one.all(SOON).await.unwrap();
+    assert_eq!((left.len(), left[0].catalog), (1, OpaqueId::new(3)));
 }

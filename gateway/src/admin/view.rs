@@ -41,7 +41,7 @@ pub struct PoolView<'a> {
     id: u64,
     name: &'a str,
     balance: &'static str,
-    in_flight: u32,
+    in_flight: u64,
     endpoints: Vec<EndpointView<'a>>,
 }
 
@@ -56,7 +56,7 @@ struct EndpointView<'a> {
     gets_requests: bool,
     /// Why, or why not.
     because: &'static str,
-    in_flight: u32,
+    in_flight: u64,
     /// Moving average of the time until an answer begins; none before the first.
     latency_ms: Option<f64>,
 }

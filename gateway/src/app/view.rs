@@ -45,7 +45,8 @@ pub(super) struct View {
     stop_copying: ShutdownTrigger,
     copying: Option<JoinHandle<()>>,
     /// The catalog is followed until this is dropped: the last request is still routed by what is true then.
-    _following: ShutdownTrigger,
+    stop_following: ShutdownTrigger,
+    following: Option<JoinHandle<()>>,
 }
 
 // === impl View ===
@@ -81,10 +82,12 @@ impl View {
             export_cache(cache, metrics.exported());
             tokio::spawn(cache.follow(snapshots.clone()));
         }
+        let endpoints = Endpoints::new(Some(Arc::clone(&checker))).naming(names);
+        let bell = endpoints.bell();
         let mut applier = Applier::new(
             Arc::clone(&live),
             Materials {
-                endpoints: Endpoints::new(Some(Arc::clone(&checker))).naming(names),
+                endpoints,
                 hosts: HostAddresses::default(),
                 file_routes: Vec::new(),
                 metrics: Arc::clone(&metrics),
@@ -103,11 +106,12 @@ impl View {
             receiver: receiver(port),
             updates: updates.clone(),
             applied: in_effect,
+            bell,
             metrics: Arc::clone(&metrics),
             connection: readiness.detail("catalog"),
         };
-        let (following, followed) = shutdown::channel();
-        tokio::spawn(watcher.run(followed));
+        let (stop_following, followed) = shutdown::channel();
+        let following = tokio::spawn(watcher.run(followed));
         let (stop_copying, copying_stops) = shutdown::channel();
         Ok(Self {
             live,
@@ -117,7 +121,8 @@ impl View {
             updates,
             stop_copying,
             copying: Some(tokio::spawn(copy.keep(snapshots, copying_stops))),
-            _following: following,
+            stop_following,
+            following: Some(following),
         })
     }
 
@@ -158,6 +163,15 @@ impl View {
         };
         if time::timeout(limit, waiting).await.is_err() {
             tracing::warn!("taking over without the catalog or before every endpoint was checked");
+        }
+    }
+
+    /// Leaves the catalog, which hears that nothing is left of what drained.
+    pub(super) async fn stop_following(&mut self) {
+        self.stop_following.trigger();
+        if let Some(following) = self.following.take() {
+            // A panic inside has been logged by the panic hook.
+            let _ = following.await;
         }
     }
 

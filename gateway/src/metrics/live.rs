@@ -79,7 +79,7 @@ impl Collector for LiveCollector {
                     u8::from(up).into(),
                 ));
             }
-            in_flight.push(gauge(&[("service", service)], sum.into()));
+            in_flight.push(gauge(&[("service", service)], sum as f64));
         }
         vec![
             family(ENDPOINT_HEALTHY, healthy),

@@ -10,9 +10,11 @@ use std::{
     time::Instant,
 };
 
-use catalog_api::{Refused, Revision, ServiceId};
+use catalog_api::{InstanceId, Refused, Revision, ServiceId};
 use service_kit::readiness::Condition;
 use tokio::sync::{mpsc, watch};
+
+use crate::upstream::Load;
 
 use super::{Change, FileRoute, Live, Materials, Outside, Resolver, Snapshot, resolver::names};
 
@@ -52,12 +54,25 @@ pub struct Heard {
 }
 
 /// What of the stream is in effect: requests see it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Applied {
     /// Everything up to here; none = nothing of a stream yet.
     pub heard: Option<Heard>,
     /// But not the newest state of these services.
     pub refused: Refused,
+    /// What gets nothing new, because it drains.
+    pub draining: Arc<[Drains]>,
+}
+
+/// The requests of a draining instance at one of its addresses.
+#[derive(Clone, Debug)]
+pub struct Drains {
+    /// Its service.
+    pub service: ServiceId,
+    /// The instance.
+    pub instance: InstanceId,
+    /// The requests.
+    pub load: Arc<Load>,
 }
 
 /// A catalog entry that was not understood.
@@ -154,32 +169,35 @@ impl Applier {
                 }
             }
         }
-        if !changes.is_empty() || !outside.hosts.is_empty() || outside.file_routes {
-            let next = Arc::new(
-                self.live
-                    .load()
-                    .next(changes, &outside, &mut self.materials),
-            );
-            self.live.publish(Arc::clone(&next));
-            self.materials.metrics.config_applied(started.elapsed());
-            tracing::debug!(
-                revision = next.revision().0,
-                services = next.services().len(),
-                "snapshot published"
-            );
-            self.want_hosts_of(&next).await;
-            // Nobody may be listening when no copy is kept.
-            let _ = self.copies.send(next);
+        let is_news = !changes.is_empty() || !outside.hosts.is_empty() || outside.file_routes;
+        if is_news {
+            self.publish(changes, &outside, started).await;
         }
         if catalog_spoke {
             self.has_snapshot.pass();
         }
-        if newest.is_some() {
-            self.applied.send_replace(Applied {
-                heard: newest,
-                refused: Refused::first_of(self.refused.keys().copied()),
+        if is_news || newest.is_some() {
+            let draining = self.live.load().draining().into();
+            self.applied.send_modify(|applied| {
+                applied.heard = newest.or(applied.heard);
+                applied.refused = Refused::first_of(self.refused.keys().copied());
+                applied.draining = draining;
             });
         }
+    }
+
+    async fn publish(&mut self, changes: Vec<Change>, outside: &Outside, started: Instant) {
+        let next = Arc::new(self.live.load().next(changes, outside, &mut self.materials));
+        self.live.publish(Arc::clone(&next));
+        self.materials.metrics.config_applied(started.elapsed());
+        tracing::debug!(
+            revision = next.revision().0,
+            services = next.services().len(),
+            "snapshot published"
+        );
+        self.want_hosts_of(&next).await;
+        // Nobody may be listening when no copy is kept.
+        let _ = self.copies.send(next);
     }
 
     fn account(&mut self, change: Option<&Change>, refusals: Vec<Refusal>) {

@@ -1,12 +1,12 @@
 //! What a service keeps from one pool to the next.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use catalog_api::{Policy, ServiceName};
 use parking_lot::Mutex;
 use service_kit::retry_budget::{Allowance, RetryBudget};
 
-use super::{Breaker, Concurrency};
+use super::{Breaker, Concurrency, Pool};
 use crate::metrics::ServiceMetrics;
 
 /// What is known of a service, besides of its endpoints. Survives every change of the catalog.
@@ -22,6 +22,8 @@ pub struct Carried {
     pub breaker: Option<Arc<Breaker>>,
     /// Whoever ejects an endpoint holds it, so that two do not eject one too many. Nobody waits for it.
     pub(super) ejecting: Arc<Mutex<()>>,
+    /// The pool that took over last. Locked by whoever builds a snapshot, and by a request that was late to pick.
+    pub(super) newest: Arc<Mutex<Weak<Pool>>>,
 }
 
 /// Retries of a service besides its share of requests.
@@ -42,6 +44,7 @@ impl Carried {
             concurrency: Arc::default(),
             breaker: None,
             ejecting: Arc::default(),
+            newest: Arc::default(),
         }
     }
 

@@ -18,6 +18,7 @@ use super::{
     ejection::Ejection,
     idle::IdleConnections,
     latency::Latency,
+    load::Load,
     slow_start::{Entry, SlowStart},
 };
 
@@ -50,7 +51,7 @@ pub struct Endpoint {
     check: ArcSwap<HealthCheck>,
     /// [`Health`] in the low byte, length of the streak that speaks against it above.
     judgement: AtomicU32,
-    in_flight: AtomicU32,
+    load: Arc<Load>,
     latency: Latency,
     ejection: Ejection,
     /// Nobody listened at the last attempt to connect.
@@ -91,15 +92,15 @@ const HEALTH_MASK: u32 = 0xff;
 // === impl Endpoint ===
 
 impl Endpoint {
-    /// An endpoint nobody has probed yet.
-    pub fn new(key: EndpointKey, alias: Alias, check: HealthCheck) -> Self {
+    /// An endpoint nobody has probed yet. Its requests are counted in `load`.
+    pub fn new(key: EndpointKey, alias: Alias, check: HealthCheck, load: Arc<Load>) -> Self {
         let now = Instant::now();
         Self {
             key,
             alias,
             check: ArcSwap::from_pointee(check),
             judgement: AtomicU32::new(Health::Unknown as u32),
-            in_flight: AtomicU32::new(0),
+            load,
             latency: Latency::new(now),
             ejection: Ejection::new(now),
             refuses: AtomicBool::new(false),
@@ -178,14 +179,24 @@ impl Endpoint {
         length
     }
 
-    /// Requests that are with it now.
-    pub fn in_flight(&self) -> u32 {
-        self.in_flight.load(Ordering::Relaxed)
+    /// Requests that are with its address now.
+    pub fn in_flight(&self) -> u64 {
+        self.load.in_flight()
+    }
+
+    /// The requests that are with its address.
+    pub fn load(&self) -> &Arc<Load> {
+        &self.load
+    }
+
+    /// The same as [`Endpoint::enter`], unless it leaves.
+    pub(super) fn try_enter(self: &Arc<Self>) -> Option<InFlight> {
+        self.load.try_enter().then(|| InFlight(Arc::clone(self)))
     }
 
     /// Counts a request until the guard is dropped.
     pub fn enter(self: &Arc<Self>) -> InFlight {
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        self.load.enter();
         InFlight(Arc::clone(self))
     }
 
@@ -328,7 +339,7 @@ impl InFlight {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.0.load.leave();
     }
 }
 
@@ -348,7 +359,7 @@ mod tests {
             &check.probe,
         );
         let alias = AliasKey::random().alias(&key);
-        Endpoint::new(key, alias, check)
+        Endpoint::new(key, alias, check, Arc::default())
     }
 
     #[test]

@@ -62,7 +62,7 @@ impl LeastRequest {
             return false;
         }
         let load = |backend: &Backend, endpoint: &Endpoint| {
-            f64::from(endpoint.in_flight()) * self.weight_mean / backend.weight as f64 + 1.0
+            endpoint.in_flight() as f64 * self.weight_mean / backend.weight as f64 + 1.0
         };
         let ratio = latency_ratio(endpoint_a, endpoint_b);
         load(a, endpoint_a) * ratio < load(b, endpoint_b)
@@ -169,7 +169,10 @@ pub(super) mod tests {
                     &check.probe,
                 );
                 let alias = names.alias(&key);
-                (Arc::new(Endpoint::new(key, alias, check.clone())), *weight)
+                (
+                    Arc::new(Endpoint::new(key, alias, check.clone(), Arc::default())),
+                    *weight,
+                )
             })
             .collect()
     }

@@ -13,7 +13,7 @@ use service_kit::retry_budget::RetryBudget;
 
 use super::{
     Affinity, Balancer, Because, Breaker, Carried, Choice, Client, Concurrency, Endpoint, Health,
-    InFlight, Standing, Start, Turn, affinity::Homes, panic::Panic, slow_start::SlowStart,
+    InFlight, Load, Standing, Start, Turn, affinity::Homes, panic::Panic, slow_start::SlowStart,
 };
 use crate::metrics::ServiceMetrics;
 
@@ -24,6 +24,8 @@ pub struct Pool {
     id: ServiceId,
     policy: Policy,
     members: Box<[Member]>,
+    /// Instances that finish what they have. One with several addresses is there several times.
+    draining: Box<[(InstanceId, Arc<Load>)]>,
     /// The catalog reaches none of the members.
     is_blind: bool,
     balancer: Balancer,
@@ -92,6 +94,11 @@ impl Pool {
                 eligible.iter().map(|(endpoint, _)| Arc::clone(endpoint)),
                 policy.panic_percent.get(),
             ),
+            draining: members
+                .iter()
+                .filter(|member| member.status == Status::Draining)
+                .map(|member| (member.instance.clone(), Arc::clone(member.endpoint.load())))
+                .collect(),
             service,
             id,
             policy,
@@ -99,6 +106,30 @@ impl Pool {
             is_blind,
             carried,
         }
+    }
+
+    /// Makes this the pool of the service: from now on, whoever picks by an older one gets nobody that only drains here.
+    pub fn take_over(self: &Arc<Self>) {
+        *self.carried.newest.lock() = Arc::downgrade(self);
+        let is_at = |load: &Arc<Load>, member: &Member| Arc::ptr_eq(member.endpoint.load(), load);
+        // Of two instances on one address, one may go on.
+        let goes_on = |load: &Arc<Load>| {
+            let mut members = self.members.iter();
+            members.any(|member| is_at(load, member) && self.may_pick(member))
+        };
+        let leaving: Vec<&Arc<Load>> = (self.draining.iter())
+            .map(|(_, load)| load)
+            .filter(|load| !goes_on(load))
+            .collect();
+        for member in &self.members {
+            let leaves = leaving.iter().any(|load| is_at(load, member));
+            member.endpoint.load().set_leaving(leaves);
+        }
+    }
+
+    /// Instances that drain, with the requests at each of their addresses.
+    pub fn draining(&self) -> &[(InstanceId, Arc<Load>)] {
+        &self.draining
     }
 
     /// Name of the service.
@@ -192,8 +223,22 @@ impl Pool {
     /// # Errors
     /// [`NoEndpoint`] says why there is nobody.
     pub fn pick_for(&self, affinity: &Affinity, tried: &Tried) -> Result<InFlight, NoEndpoint> {
-        self.choose(affinity, tried, Turn::Take)
-            .map(|choice| choice.endpoint.enter())
+        let endpoint = self.choose(affinity, tried, Turn::Take)?.endpoint;
+        let entered = endpoint.try_enter();
+        // Where it leaves, the request has an older pool: it waited, or this is another attempt.
+        let entered = entered.or_else(|| self.pick_from_newest(affinity, tried));
+        // Where everybody leaves, one that leaves is better than an error.
+        Ok(entered.unwrap_or_else(|| endpoint.enter()))
+    }
+
+    fn pick_from_newest(&self, affinity: &Affinity, tried: &Tried) -> Option<InFlight> {
+        let newest = self.carried.newest.lock().upgrade()?;
+        let affinity = Affinity {
+            hash: affinity.hash,
+            home: None,
+        };
+        let choice = newest.choose(&affinity, tried, Turn::Take).ok()?;
+        choice.endpoint.try_enter()
     }
 
     /// What [`Pool::pick_for`] would choose next, without choosing: nothing is counted and nobody's turn is taken. Where chance decides,

@@ -16,6 +16,7 @@ mod changes;
 mod connections;
 mod disk_copy;
 mod drain;
+mod drain_counts;
 mod failures;
 mod files;
 mod forwarding;

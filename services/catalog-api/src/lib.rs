@@ -8,6 +8,7 @@
 
 pub mod address;
 pub mod catalog_url;
+pub mod draining;
 pub mod event;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
@@ -26,6 +27,7 @@ pub mod timestamp;
 
 pub use address::{Address, Host};
 pub use catalog_url::{CatalogUrl, CatalogUrlError, CatalogUrls};
+pub use draining::{DRAINING_HEADER, DrainCount, DrainCounts};
 pub use event::{Deleted, EventKind, HISTORY_HEADER, Snapshot};
 pub use instance::{Instance, InstanceSpec, Status};
 pub use invalid::Invalid;

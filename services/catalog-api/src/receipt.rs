@@ -3,7 +3,7 @@
 //! ```text
 //! reader ── GET /services/watch, x-catalog-receiver ─▶ catalog
 //!        ◀── 200, x-catalog-stream ──
-//!        ── POST /services/watch/receipts {"stream", "revision", "refused"} ─▶
+//!        ── POST /services/watch/receipts {"stream", "revision", "refused", "draining"} ─▶
 //! ```
 //!
 //! Both sides announce themselves by header fields, which those of an older release pass over: a reader that gets no
@@ -14,7 +14,7 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Invalid, Revision, ServiceId, invalid::excerpt};
+use crate::{DrainCounts, Invalid, Revision, ServiceId, invalid::excerpt};
 
 /// Field of a watch request whose reader will send receipts: the [`Receiver`].
 pub const RECEIVER_HEADER: &str = "x-catalog-receiver";
@@ -63,6 +63,10 @@ pub struct Receipt {
     /// Services whose state the reader refused: what was in effect before still is. At most [`REFUSED_MAX`].
     #[serde(default)]
     pub refused: Refused,
+    /// Requests that are with draining instances. Left out when there are none, which goes for instances that are not in the list, too:
+    /// nothing is known about them.
+    #[serde(default, skip_serializing_if = "DrainCounts::is_empty")]
+    pub draining: DrainCounts,
 }
 
 /// See [`Receipt::refused`].
@@ -256,6 +260,7 @@ mod tests {
             stream: OpaqueId::new(0xabc),
             revision: Revision(7),
             refused: Refused::first_of([ServiceId(3)]),
+            draining: DrainCounts::default(),
         };
         let json = serde_json::to_string(&receipt).unwrap();
         assert_eq!(
@@ -264,6 +269,13 @@ mod tests {
         );
         assert_eq!(serde_json::from_str::<Receipt>(&json).unwrap(), receipt);
         assert!(!format!("{receipt:?}").contains("abc"), "{receipt:?}");
+        let counting = json.replace(
+            '}',
+            r#","draining":[{"service":3,"instance":"a","in_flight":2,"finished":1}]}"#,
+        );
+        let receipt: Receipt = serde_json::from_str(&counting).unwrap();
+        assert_eq!(receipt.draining.as_slice()[0].in_flight, 2);
+        assert_eq!(serde_json::to_string(&receipt).unwrap(), counting);
     }
 
     #[test]

@@ -144,7 +144,7 @@ function showStream(state) {
   byId("stream").textContent = state;
 }
 
-const stream = new EventSource("services/watch");
+const stream = new EventSource("services/watch?observer=true");
 stream.addEventListener("open", () => showStream("live"));
 stream.addEventListener("error", () => showStream(stream.readyState === EventSource.CLOSED ? "lost" : "connecting"));
 for (const kind of ["snapshot", "service", "deleted"]) stream.addEventListener(kind, changed);

@@ -7,6 +7,7 @@ mod console;
 mod deferred;
 mod discovery;
 mod documentation;
+mod draining;
 mod health;
 mod history;
 mod information;

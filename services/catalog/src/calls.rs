@@ -12,6 +12,7 @@ mod attempt;
 mod balance;
 mod client;
 mod exchange;
+mod flights;
 mod headers;
 mod inbound;
 mod path;
@@ -38,6 +39,7 @@ use self::{answer::AnswerBody, client::Clients, exchange::Exchange, replay::Repl
 pub(crate) use self::{
     attempt::AttemptError,
     exchange::{Passed, is_idempotent},
+    flights::Flights,
     inbound::{Head, Inbound},
     path::target,
     ticket::Ticket,
@@ -62,6 +64,7 @@ const RETRIES: Allowance = Allowance {
 /// Passes calls on.
 pub(crate) struct Calls {
     live: Arc<Live>,
+    flights: Arc<Flights>,
     /// Must not reach an instance.
     token: Secret,
     metrics: Arc<CatalogMetrics>,
@@ -107,6 +110,7 @@ impl Default for Line {
 impl Calls {
     pub(crate) fn new(
         live: Arc<Live>,
+        flights: Arc<Flights>,
         token: Secret,
         metrics: Arc<CatalogMetrics>,
         history: Arc<History>,
@@ -114,6 +118,7 @@ impl Calls {
     ) -> Self {
         Self {
             live,
+            flights,
             token,
             metrics,
             history,
@@ -162,6 +167,8 @@ impl Calls {
         let timeouts = &service.policy.timeouts;
         let exchange = Exchange {
             service,
+            live: &self.live,
+            flights: &self.flights,
             line: self.line(service.id),
             client: self.clients.get(timeouts.connect),
             method,

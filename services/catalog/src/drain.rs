@@ -1,19 +1,39 @@
-//! Instances that leave slowly: nobody sends them anything new, they finish what they have, and when their time is over they are
-//! taken out.
+//! Instances that leave slowly: nobody sends them anything new, they finish what they have, and when nobody has a request with them any
+//! more, or their time is over, they are taken out.
+//!
+//! ```text
+//! gateways ── receipts ──▶ Receipts ─┐
+//! other catalogs ── notes ──▶        ├─▶ Witnesses ─▶ Ledger of each drain ─▶ taken out, DrainReport
+//! own calls ── Flights, Onlookers ───┘
+//! ```
 //!
 //! That an instance drains is in the store; until when is not. A catalog that was restarted, or another one on the same store, gives
 //! every draining instance the longest time there is, because the catalog that knows may be gone: an entry that stays too long
-//! gets no requests, while one that goes too early cuts some off.
+//! gets no requests, while one that goes too early cuts some off. Of several catalogs only the one that was asked for the drain ends it
+//! early: it looks at what the others note often enough that nobody comes and goes unseen.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+mod ledger;
+mod report;
+mod schedule;
+mod witnesses;
 
-use catalog_api::{Service, ServiceId, ServiceRef, Status};
+use std::{sync::Arc, time::Duration};
+
+use catalog_api::{Revision, Service, ServiceId, ServiceRef, Status};
 use database::{Command, Expect, WriteError};
 use parking_lot::Mutex;
 use service_kit::shutdown::Shutdown;
-use tokio::{sync::Notify, time::Instant};
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
 
-use crate::{follower::chain, lease::Key, registry::Registry};
+use crate::{follower::chain, lease::Key, receipts::Waiting, registry::Registry};
+
+pub(crate) use ledger::{Count, Lost, Said, Word};
+pub(crate) use report::{DrainReport, NAMED_MAX, Outcome};
+use schedule::{Schedule, Verdict};
+pub(crate) use witnesses::Witnesses;
 
 /// Longest drain.
 pub(crate) const DRAIN_MAX: Duration = Duration::from_secs(10 * 60);
@@ -22,29 +42,31 @@ pub(crate) const DRAIN_MAX: Duration = Duration::from_secs(10 * 60);
 const CHANGED_RETRY: Duration = Duration::from_millis(20);
 const STORE_RETRY: Duration = Duration::from_secs(1);
 
-/// Until when each draining instance has.
+/// The instances that drain.
 #[derive(Default)]
 pub(crate) struct Drains {
-    ends: Mutex<Ends>,
+    schedule: Mutex<Schedule>,
     /// Rings when there is another end.
     changed: Notify,
 }
 
-#[derive(Default)]
-struct Ends(HashMap<Key, Instant>);
+/// How a drain ends; none until then.
+pub(crate) type Ending = watch::Receiver<Option<DrainReport>>;
 
-/// Takes instances out when their time is over, until the stop is asked for.
-pub(crate) async fn run(registry: Arc<Registry>, shutdown: Shutdown) {
+/// Takes instances out when their requests or their time are over, until the stop is asked for.
+pub(crate) async fn run(registry: Arc<Registry>, witnesses: Arc<Witnesses>, shutdown: Shutdown) {
     let drains = &registry.drains;
+    let mut news = registry.receipts.news();
     loop {
-        let over = drains.ends.lock().over(Instant::now());
-        for (key, end) in over {
-            let again = take_out(&registry, &key).await;
-            let again = again.map(|pause| Instant::now() + pause);
-            drains.ends.lock().settle(&key, end, again);
+        news.mark_unchanged();
+        let due = drains.schedule.lock().judge(&witnesses, Instant::now());
+        for (key, verdict) in due {
+            let pause = take_out(&registry, &key, verdict).await;
+            let again = Instant::now() + pause;
+            drains.schedule.lock().put_off(&key, again);
         }
         let changed = drains.changed.notified();
-        let next = drains.ends.lock().next();
+        let next = drains.schedule.lock().next();
         let wait = async {
             match next {
                 Some(end) => tokio::time::sleep_until(end).await,
@@ -52,21 +74,23 @@ pub(crate) async fn run(registry: Arc<Registry>, shutdown: Shutdown) {
             }
         };
         tokio::select! {
-            () = shutdown.requested() => return,
+            () = shutdown.requested() => return drains.schedule.lock().stop(),
             () = wait => {}
             () = changed => {}
+            // The sender lives as long as the registry. Without a drain receipts are of no interest.
+            Ok(()) = news.changed(), if next.is_some() => {}
         }
     }
 }
 
-/// Takes an instance out if it still drains. When that has to be tried again, says after which pause.
-async fn take_out(registry: &Registry, key: &Key) -> Option<Duration> {
+/// Takes an instance out if it still drains. Says after which pause it is to be tried again if it is there then.
+async fn take_out(registry: &Registry, key: &Key, verdict: Verdict) -> Duration {
     let by_id = ServiceRef::Id(key.service);
     let snapshot = registry.live.load();
-    let service = &snapshot.get(&by_id)?.service;
-    if !drains(service, key) {
-        return None;
-    }
+    let service = snapshot.get(&by_id).map(|entry| &entry.service);
+    let Some(service) = service.filter(|service| is_draining(service, key)) else {
+        return STORE_RETRY;
+    };
     let command = Command::DeleteInstance {
         service: by_id,
         id: key.instance.clone(),
@@ -79,11 +103,12 @@ async fn take_out(registry: &Registry, key: &Key) -> Option<Duration> {
                 service = service.name.as_str(),
                 instance = key.instance.as_str(),
                 revision = committed.revision.0,
+                why = Outcome::from(verdict).as_str(),
                 "a drained instance is taken out"
             );
-            None
+            STORE_RETRY
         }
-        Err(WriteError::Refused(_)) => Some(CHANGED_RETRY),
+        Err(WriteError::Refused(_)) => CHANGED_RETRY,
         Err(error) => {
             tracing::warn!(
                 service = service.name.as_str(),
@@ -91,12 +116,13 @@ async fn take_out(registry: &Registry, key: &Key) -> Option<Duration> {
                 error = %chain(&error),
                 "cannot take a drained instance out yet"
             );
-            Some(STORE_RETRY)
+            STORE_RETRY
         }
     }
 }
 
-fn drains(service: &Service, key: &Key) -> bool {
+/// Whether an instance is there and drains.
+fn is_draining(service: &Service, key: &Key) -> bool {
     let place = service
         .instances
         .binary_search_by(|instance| instance.id.cmp(&key.instance));
@@ -106,126 +132,31 @@ fn drains(service: &Service, key: &Key) -> bool {
 // === impl Drains ===
 
 impl Drains {
-    /// Gives a draining instance so much time from now on.
-    pub(crate) fn schedule(&self, key: &Key, time: Duration) {
-        self.ends
-            .lock()
-            .0
-            .insert(key.clone(), Instant::now() + time);
+    /// Gives a draining instance so much time from now on. `since` is the revision at which it began, or an older one if it drained
+    /// already; `waiting` goes on until it ends.
+    pub(crate) fn schedule(
+        &self,
+        key: &Key,
+        since: Revision,
+        time: Duration,
+        waiting: Waiting,
+    ) -> Ending {
+        let now = Instant::now();
+        let mut schedule = self.schedule.lock();
+        let ending = schedule.give(key, since, (now, now + time), waiting);
         self.changed.notify_one();
+        ending
     }
 
-    /// Brings the ends in line with a service's instances.
+    /// Brings the drains in line with a service's instances.
     pub(crate) fn follow(&self, service: &Service) {
-        if self.ends.lock().follow(service, Instant::now()) {
+        if self.schedule.lock().follow(service, Instant::now()) {
             self.changed.notify_one();
         }
     }
 
     /// The service is gone.
     pub(crate) fn forget(&self, service: ServiceId) {
-        self.ends.lock().0.retain(|key, _| key.service != service);
-    }
-}
-
-// === impl Ends ===
-
-impl Ends {
-    /// True when there is a new one.
-    fn follow(&mut self, service: &Service, now: Instant) -> bool {
-        self.0
-            .retain(|key, _| key.service != service.id || drains(service, key));
-        let before = self.0.len();
-        for instance in &service.instances {
-            if instance.status == Status::Draining {
-                let key = Key::new(service.id, instance.id.clone());
-                self.0.entry(key).or_insert(now + DRAIN_MAX);
-            }
-        }
-        self.0.len() > before
-    }
-
-    fn next(&self) -> Option<Instant> {
-        self.0.values().min().copied()
-    }
-
-    /// Whose time is over. They stay here while they are taken out: to a change in between, one without an end would be one that is
-    /// found draining.
-    fn over(&self, now: Instant) -> Vec<(Key, Instant)> {
-        let over = self.0.iter().filter(|(_, end)| **end <= now);
-        over.map(|(key, end)| (key.clone(), *end)).collect()
-    }
-
-    /// After an attempt to take out whose time was over at `end`: there is another one, or nothing is left to do; unless somebody gave
-    /// more time meanwhile.
-    fn settle(&mut self, key: &Key, end: Instant, again: Option<Instant>) {
-        if self.0.get(key) != Some(&end) {
-            return;
-        }
-        match again {
-            Some(again) => self.0.insert(key.clone(), again),
-            None => self.0.remove(key),
-        };
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use catalog_api::{Instance, Revision, ServiceSpec, Timestamp};
-
-    use super::*;
-
-    fn service(instances: &[(&str, &str)]) -> Service {
-        let spec = ServiceSpec::named("s".parse().unwrap());
-        let mut service = Service::new(ServiceId(1), spec, Revision(1), Timestamp::now());
-        for (id, status) in instances {
-            let json = serde_json::json!({"id": id, "address": "127.0.0.1:1", "status": status});
-            let instance: Instance = serde_json::from_value(json).unwrap();
-            service.instances.push(instance);
-        }
-        service
-    }
-
-    fn key(id: &str) -> Key {
-        Key::new(ServiceId(1), id.parse().unwrap())
-    }
-
-    #[test]
-    fn whoever_is_found_draining_gets_the_longest_time() {
-        let (mut ends, start) = (Ends::default(), Instant::now());
-        ends.0.insert(key("a"), start);
-        let draining = service(&[("a", "draining"), ("b", "draining"), ("c", "passing")]);
-        assert!(ends.follow(&draining, start));
-        assert!(!ends.follow(&draining, start + Duration::from_secs(60)));
-        assert_eq!(ends.next(), Some(start));
-        assert_eq!(ends.over(start), [(key("a"), start)]);
-        ends.settle(&key("a"), start, None);
-        assert!(ends.over(start + DRAIN_MAX / 2).is_empty());
-        let end = start + DRAIN_MAX;
-        assert_eq!(ends.over(end), [(key("b"), end)]);
-    }
-
-    #[test]
-    fn a_change_while_one_is_taken_out_gives_no_more_time() {
-        let (mut ends, start) = (Ends::default(), Instant::now());
-        ends.0.insert(key("a"), start);
-        let draining = service(&[("a", "draining")]);
-        assert_eq!(ends.over(start), [(key("a"), start)]);
-        assert!(!ends.follow(&draining, start));
-        let again = start + CHANGED_RETRY;
-        ends.settle(&key("a"), start, Some(again));
-        assert_eq!(ends.next(), Some(again));
-        // Somebody does.
-        ends.0.insert(key("a"), start + DRAIN_MAX);
-        ends.settle(&key("a"), again, None);
-        assert_eq!(ends.next(), Some(start + DRAIN_MAX));
-    }
-
-    #[test]
-    fn whoever_drains_no_longer_is_left_alone() {
-        let (mut ends, start) = (Ends::default(), Instant::now());
-        ends.follow(&service(&[("a", "draining"), ("b", "draining")]), start);
-        ends.follow(&service(&[("a", "passing")]), start);
-        assert_eq!(ends.next(), None);
+        self.schedule.lock().forget(service);
     }
 }

@@ -10,6 +10,7 @@ use database::{Change, Changes, StoreError};
 use service_kit::{backoff::Backoff, shutdown::Shutdown};
 
 use crate::{
+    calls::Flights,
     drain::Drains,
     journal::{RECORDS_MAX, Record},
     lease::Leases,
@@ -28,6 +29,7 @@ pub(crate) struct Follower {
     pub(crate) live: Arc<Live>,
     pub(crate) leases: Arc<Leases>,
     pub(crate) drains: Arc<Drains>,
+    pub(crate) flights: Arc<Flights>,
     pub(crate) metrics: Arc<CatalogMetrics>,
 }
 
@@ -39,6 +41,7 @@ impl Follower {
         let snapshot = self.live.load();
         for entry in snapshot.entries() {
             self.leases.follow(&entry.service);
+            self.flights.follow(&entry.service);
             self.drains.follow(&entry.service);
             self.metrics.service(&entry.service);
         }
@@ -100,11 +103,13 @@ impl Follower {
             match record {
                 Record::Service(entry) => {
                     self.leases.follow(&entry.service);
+                    self.flights.follow(&entry.service);
                     self.drains.follow(&entry.service);
                     self.metrics.service(&entry.service);
                 }
                 Record::Deleted(deleted, _) => {
                     self.leases.forget(deleted.id);
+                    self.flights.forget(deleted.id);
                     self.drains.forget(deleted.id);
                     self.metrics.service_removed(&deleted.name);
                 }
@@ -120,6 +125,7 @@ impl Follower {
         for entry in previous.entries() {
             if next.get(&ServiceRef::Id(entry.service.id)).is_none() {
                 self.leases.forget(entry.service.id);
+                self.flights.forget(entry.service.id);
                 self.drains.forget(entry.service.id);
                 self.metrics.service_removed(&entry.service.name);
             }

@@ -7,6 +7,7 @@
 
 mod calls;
 mod discovery;
+mod draining;
 mod operation;
 mod parameters;
 mod paths;
@@ -64,6 +65,7 @@ fn schemas() -> Map<String, Value> {
     let schemas = schemas::all().into_iter();
     schemas
         .chain(receipts::all())
+        .chain(draining::all())
         .chain(reports::all())
         .chain(discovery::schemas())
         .chain(calls::schemas())

@@ -94,6 +94,11 @@ impl OwnEntry {
 }
 
 impl OwnEntry {
+    /// Its service and its id.
+    pub(crate) fn names(&self) -> (ServiceName, InstanceId) {
+        (self.service.name.clone(), self.id.clone())
+    }
+
     /// By which catalogs of one store know who asks what was discovered.
     pub(crate) fn duty(&self) -> Duty {
         Duty::new(self.service.name.clone(), self.id.clone())

@@ -16,6 +16,7 @@
 
 mod board;
 pub(crate) mod sharing;
+mod testimony;
 
 use std::{
     sync::{Arc, Weak},
@@ -32,6 +33,7 @@ use uuid::Uuid;
 
 pub(crate) use board::Behind;
 use board::Board;
+use testimony::Callers;
 
 use crate::metrics::CatalogMetrics;
 
@@ -45,6 +47,9 @@ pub(crate) const SILENCE_MAX: Duration = Duration::from_secs(15);
 pub(crate) struct Receipts {
     // A lock for look-ups and small changes, never held across an await.
     board: Mutex<Board>,
+    /// What other catalogs say of their own calls. Taken after the board, if both are.
+    callers: Mutex<Callers>,
+    started: Instant,
     /// Rings when there may be fewer to wait for.
     changed: watch::Sender<()>,
     /// Rings when the other catalogs are to be told or asked something; none = there can be no others.
@@ -59,9 +64,9 @@ pub(crate) struct Reading {
     receipts: Weak<Receipts>,
 }
 
-/// Somebody waits, so the other catalogs are asked often.
-struct Waiting<'a> {
-    receipts: &'a Receipts,
+/// Somebody waits, so the other catalogs are asked often. Dropped when the wait is over.
+pub(crate) struct Waiting {
+    receipts: Arc<Receipts>,
     begun: Instant,
 }
 
@@ -85,6 +90,8 @@ impl Receipts {
     pub(crate) fn new(shared: bool, metrics: Arc<CatalogMetrics>) -> Self {
         Self {
             board: Mutex::default(),
+            callers: Mutex::default(),
+            started: Instant::now(),
             changed: watch::Sender::new(()),
             sharing: shared.then(Notify::new),
             metrics,
@@ -136,14 +143,14 @@ impl Receipts {
     /// # Errors
     /// [`Missing`] when that takes longer than [`APPLIED_WAIT_MAX`].
     pub(crate) async fn applied(
-        &self,
+        self: &Arc<Self>,
         revision: Revision,
         service: Option<ServiceId>,
     ) -> Result<(), Missing> {
         let begun = Instant::now();
         let deadline = begun + APPLIED_WAIT_MAX;
         let mut changed = self.changed.subscribe();
-        let _waiting = Waiting::begin(self, begun);
+        let _waiting = self.waits(begun);
         loop {
             changed.mark_unchanged();
             let missing = self.missing(revision, service, begun);
@@ -155,6 +162,21 @@ impl Receipts {
                 return Err(missing);
             }
         }
+    }
+
+    /// Somebody waits for what readers say, since some time.
+    pub(crate) fn waits(self: &Arc<Self>, begun: Instant) -> Waiting {
+        self.board.lock().wait_begins(begun);
+        self.ring_sharing();
+        Waiting {
+            receipts: Arc::clone(self),
+            begun,
+        }
+    }
+
+    /// Rings whenever somebody says something new.
+    pub(crate) fn news(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
     }
 
     fn missing(&self, revision: Revision, service: Option<ServiceId>, since: Instant) -> Missing {
@@ -171,7 +193,8 @@ impl Receipts {
         }
     }
 
-    fn ring(&self) {
+    /// There is something to be heard, here and by other catalogs.
+    pub(crate) fn ring(&self) {
         self.changed.send_replace(());
         self.ring_sharing();
     }
@@ -188,7 +211,7 @@ impl Receipts {
 impl Drop for Reading {
     fn drop(&mut self) {
         if let Some(receipts) = self.receipts.upgrade() {
-            receipts.board.lock().close(self.stream);
+            receipts.board.lock().close(self.stream, Instant::now());
             receipts.ring();
         }
     }
@@ -196,15 +219,7 @@ impl Drop for Reading {
 
 // === impl Waiting ===
 
-impl<'a> Waiting<'a> {
-    fn begin(receipts: &'a Receipts, begun: Instant) -> Self {
-        receipts.board.lock().wait_begins(begun);
-        receipts.ring_sharing();
-        Self { receipts, begun }
-    }
-}
-
-impl Drop for Waiting<'_> {
+impl Drop for Waiting {
     fn drop(&mut self) {
         self.receipts.board.lock().wait_ends(self.begun);
     }

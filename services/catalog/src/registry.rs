@@ -13,7 +13,7 @@ use database::{
 use tokio::time::Instant;
 
 use crate::{
-    drain::Drains,
+    drain::{Drains, Ending},
     lease::{Key, Leases},
     receipts::Receipts,
     snapshot::Entry,
@@ -170,13 +170,13 @@ impl Registry {
         .await
     }
 
-    /// Has an instance leave slowly: it drains from now on, and is taken out after `time`.
+    /// Has an instance leave slowly: it drains from now on, and is taken out when nobody has requests with it, or after `time`.
     pub(crate) async fn drain_instance(
         &self,
         service: ServiceRef,
         id: InstanceId,
         time: Duration,
-    ) -> Result<Committed, WriteError> {
+    ) -> Result<(Committed, Ending), WriteError> {
         let known = self.known(&service);
         let known = known.ok_or_else(|| Refusal::UnknownService(service.clone()))?;
         let key = Key::new(known.service.id, id);
@@ -197,8 +197,13 @@ impl Registry {
                     }));
                 }
                 Some(instance) if instance.status == Status::Draining => {
-                    self.drains.schedule(&key, time);
-                    return Ok(committed);
+                    let since = match committed.outcome {
+                        Outcome::Unchanged => Revision::default(),
+                        _ => service.revision,
+                    };
+                    let waiting = self.receipts.waits(Instant::now());
+                    let ending = self.drains.schedule(&key, since, time, waiting);
+                    return Ok((committed, ending));
                 }
                 Some(instance) => committed = self.set_draining(&key, instance.status).await?,
             }

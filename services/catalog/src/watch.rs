@@ -1,5 +1,6 @@
 //! Watch streams: who may open one, and where it starts.
 
+mod onlookers;
 mod stream;
 
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
@@ -11,6 +12,9 @@ use service_kit::{BoxError, shutdown::Shutdown};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
 
+use onlookers::Onlooker;
+pub(crate) use onlookers::Onlookers;
+
 use crate::{
     metrics::CatalogMetrics,
     receipts::{Reading, Receipts},
@@ -21,12 +25,23 @@ use crate::{
 pub(crate) struct Watchers {
     live: Arc<Live>,
     receipts: Arc<Receipts>,
+    onlookers: Arc<Onlookers>,
     slots: Arc<Semaphore>,
     slots_max: usize,
     heartbeat: Duration,
     metrics: Arc<CatalogMetrics>,
     shutdown: Shutdown,
     history: String,
+}
+
+/// Who reads a stream.
+pub(crate) enum Reader {
+    /// Will send receipts.
+    Acknowledging(Receiver),
+    /// Says that it sends no requests to instances.
+    Observing,
+    /// Nobody knows.
+    Unknown,
 }
 
 /// A stream, and the id that receipts for it name when its reader announced some.
@@ -46,6 +61,7 @@ pub(crate) struct Full {
 struct Slot {
     _permit: OwnedSemaphorePermit,
     _reading: Option<Reading>,
+    _onlooker: Option<Onlooker>,
     metrics: Arc<CatalogMetrics>,
 }
 
@@ -61,6 +77,7 @@ impl Watchers {
     pub(crate) fn new(
         live: Arc<Live>,
         receipts: Arc<Receipts>,
+        onlookers: Arc<Onlookers>,
         slots_max: NonZeroUsize,
         heartbeat: Duration,
         metrics: Arc<CatalogMetrics>,
@@ -70,6 +87,7 @@ impl Watchers {
         Self {
             live,
             receipts,
+            onlookers,
             slots: Arc::new(Semaphore::new(slots_max)),
             slots_max,
             heartbeat,
@@ -79,12 +97,12 @@ impl Watchers {
         }
     }
 
-    /// A stream of events after `resume`; without one, or when that is too long ago, a snapshot comes first. `receiver` will send receipts.
+    /// A stream of events after `resume`; without one, or when that is too long ago, a snapshot comes first.
     pub(crate) fn open(
         &self,
         resume: Option<Revision>,
         filter: Option<ServiceRef>,
-        receiver: Option<Receiver>,
+        reader: Reader,
     ) -> Result<Opened<impl Stream<Item = Result<Bytes, BoxError>> + Send + use<>>, Full> {
         let permit = Arc::clone(&self.slots)
             .try_acquire_owned()
@@ -92,11 +110,17 @@ impl Watchers {
                 slots_max: self.slots_max,
             })?;
         self.metrics.watchers.inc();
-        let reading = receiver.map(|receiver| self.receipts.open(receiver));
+        let (mut reading, mut onlooker) = (None, None);
+        match reader {
+            Reader::Acknowledging(receiver) => reading = Some(self.receipts.open(receiver)),
+            Reader::Observing => {}
+            Reader::Unknown => onlooker = Some(self.onlookers.open(filter.as_ref())),
+        }
         let id = reading.as_ref().map(|reading| reading.stream);
         let slot = Slot {
             _permit: permit,
             _reading: reading,
+            _onlooker: onlooker,
             metrics: Arc::clone(&self.metrics),
         };
         let watcher = stream::Watcher::new(

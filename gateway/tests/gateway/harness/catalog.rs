@@ -7,7 +7,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use catalog_api::{CatalogUrl, RECEIPTS_PATH, RECEIVER_HEADER, Receipt, STREAM_HEADER};
+use catalog_api::{
+    CatalogUrl, DRAINING_HEADER, RECEIPTS_PATH, RECEIVER_HEADER, Receipt, STREAM_HEADER,
+};
 use futures_util::stream;
 use http::{Method, StatusCode, header};
 use serde_json::{Value, json};
@@ -57,6 +59,8 @@ struct State {
     resumed_from: Vec<Option<String>>,
     /// Whether receipts are known: an older release does not know them.
     takes_receipts: bool,
+    /// Whether receipts may count requests, which an older release refuses.
+    takes_counts: bool,
     /// Whether receipts are refused, as by a catalog that has lost the stream.
     refuses_receipts: bool,
     receipts: Vec<Receipt>,
@@ -77,6 +81,7 @@ impl Catalog {
             streams: Vec::new(),
             resumed_from: Vec::new(),
             takes_receipts: true,
+            takes_counts: true,
             refuses_receipts: false,
             receipts: Vec::new(),
             receivers: Vec::new(),
@@ -153,6 +158,11 @@ impl Catalog {
     /// From the next watcher on it knows nothing of receipts.
     pub(crate) fn be_of_an_older_release(&self) {
         self.script.0.lock().unwrap().takes_receipts = false;
+    }
+
+    /// From the next watcher on it knows nothing of draining instances.
+    pub(crate) fn take_no_counts(&self) {
+        self.script.0.lock().unwrap().takes_counts = false;
     }
 
     /// From now on.
@@ -265,6 +275,10 @@ impl Application for Script {
             let id = stream_id(state.resumed_from.len());
             let id = header::HeaderValue::try_from(id).unwrap();
             response.headers_mut().insert(STREAM_HEADER, id);
+            if state.takes_counts {
+                let counted = header::HeaderValue::from_static("counted");
+                response.headers_mut().insert(DRAINING_HEADER, counted);
+            }
         }
         Ok(response)
     }

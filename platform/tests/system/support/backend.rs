@@ -1,6 +1,12 @@
 //! A service of somebody else: a few lines of HTTP that answer with a name, or misbehave on command.
 
-use std::net::SocketAddr;
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -14,6 +20,7 @@ pub(crate) struct Backend {
     pub(crate) name: String,
     pub(crate) address: SocketAddr,
     manner: watch::Sender<Manner>,
+    waiting: Arc<AtomicUsize>,
     running: Option<JoinHandle<()>>,
 }
 
@@ -34,6 +41,7 @@ impl Backend {
             name: name.to_owned(),
             address,
             manner: watch::Sender::new(Manner::Answering),
+            waiting: Arc::default(),
             running: None,
         };
         backend.run(listener);
@@ -51,6 +59,11 @@ impl Backend {
 
     pub(crate) fn behave(&self, manner: Manner) {
         self.manner.send_replace(manner);
+    }
+
+    /// Requests that it has not answered yet.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::SeqCst)
     }
 
     /// Dies as a killed process does: listener and connections are gone at once.
@@ -71,12 +84,13 @@ impl Backend {
 
     fn run(&mut self, listener: TcpListener) {
         let (name, manner) = (self.name.clone(), self.manner.subscribe());
+        let waiting = Arc::clone(&self.waiting);
         self.running = Some(tokio::spawn(async move {
             let mut connections = JoinSet::new();
             loop {
                 tokio::select! {
                     accepted = listener.accept() => if let Ok((stream, _)) = accepted {
-                        connections.spawn(serve(stream, name.clone(), manner.clone()));
+                        connections.spawn(serve(stream, name.clone(), manner.clone(), Arc::clone(&waiting)));
                     },
                     Some(_) = connections.join_next() => {}
                 }
@@ -93,17 +107,22 @@ impl Drop for Backend {
     }
 }
 
-async fn serve(mut stream: TcpStream, name: String, mut manner: watch::Receiver<Manner>) {
+async fn serve(
+    mut stream: TcpStream,
+    name: String,
+    mut manner: watch::Receiver<Manner>,
+    waiting: Arc<AtomicUsize>,
+) {
     let mut received = Vec::new();
     loop {
         // Requests of these tests have no body.
         while let Some(end) = received.windows(4).position(|window| window == b"\r\n\r\n") {
             received.drain(..end + 4);
-            if manner
-                .wait_for(|manner| *manner == Manner::Answering)
-                .await
-                .is_err()
-            {
+            waiting.fetch_add(1, Ordering::SeqCst);
+            let answers = manner.wait_for(|manner| *manner == Manner::Answering);
+            let is_gone = answers.await.is_err();
+            waiting.fetch_sub(1, Ordering::SeqCst);
+            if is_gone {
                 return;
             }
             let answer = format!(

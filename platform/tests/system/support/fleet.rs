@@ -200,9 +200,24 @@ impl Replica {
 
     /// Asks it to stop, and blocks until it has.
     pub(crate) fn stop(&mut self) {
+        self.terminate();
+        self.until_ended();
+    }
+
+    /// Asks it to stop.
+    pub(crate) fn terminate(&self) {
+        self.process.as_ref().unwrap().signal("TERM");
+    }
+
+    /// Blocks until it has ended as it was asked to.
+    pub(crate) fn until_ended(&mut self) {
         let mut process = self.process.take().unwrap();
-        process.signal("TERM");
         assert_eq!(process.exit_code(), Some(0), "{}", self.program);
+    }
+
+    /// Whether somebody can connect to it.
+    pub(crate) async fn is_accepting(&self) -> bool {
+        tokio::net::TcpStream::connect(self.address).await.is_ok()
     }
 
     /// It as a catalog.

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use service_kit::{client::Client, http::body};
 
 const DEADLINE: Duration = Duration::from_secs(10);
+const DRAIN_DEADLINE: Duration = Duration::from_secs(60);
 const ANSWER_BYTES_MAX: usize = 16 << 20;
 
 /// Writes to a catalog and reads from it, or from a gateway in front of it.
@@ -119,6 +120,21 @@ impl Registry {
             "{service}/{id}: {:?}",
             answer.body()
         );
+    }
+
+    /// Has an instance drain, and waits until that is over. Answers what is said of it.
+    pub(crate) async fn drain(&self, service: &str, id: &str, time: &str) -> Value {
+        let path = format!(
+            "{}/services/{service}/instances/{id}?drain={time}",
+            self.base
+        );
+        let request =
+            Request::delete(path).header("authorization", format!("Bearer {}", self.token));
+        let request = request.body(body::empty()).unwrap();
+        let answer = self.client.fetch(request, DRAIN_DEADLINE, ANSWER_BYTES_MAX);
+        let answer = answer.await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK, "{:?}", answer.body());
+        serde_json::from_slice(answer.body()).unwrap()
     }
 
     /// Addresses of the instances of a service, sorted.

@@ -73,6 +73,12 @@ impl Stack {
         Registry::new(self.catalog_address, &self.token)
     }
 
+    /// The operators' listener.
+    pub(crate) fn operator(&self) -> Registry {
+        let address = self.gateway.as_ref().unwrap().running.admin_address();
+        Registry::new(address, "")
+    }
+
     /// Where clients connect.
     pub(crate) fn gateway_address(&self) -> SocketAddr {
         self.gateway.as_ref().unwrap().running.address()

@@ -17,7 +17,7 @@ use crate::receipts::{APPLIED_WAIT_MAX, Behind, Missing};
 pub(crate) const NAMED_MAX: usize = 100;
 
 /// Says, when that was asked, whether the write is in effect at every connected gateway.
-const X_CATALOG_APPLIED: HeaderName = HeaderName::from_static("x-catalog-applied");
+pub(super) const X_CATALOG_APPLIED: HeaderName = HeaderName::from_static("x-catalog-applied");
 
 /// When a write is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +66,22 @@ impl Wait {
 // === impl Api ===
 
 impl Api {
+    /// Whether a write is in effect everywhere, if that was asked for.
+    pub(super) async fn applied(
+        &self,
+        wait: Wait,
+        revision: Revision,
+        service: ServiceId,
+    ) -> Option<&'static str> {
+        match wait {
+            Wait::Published => None,
+            Wait::Applied => match self.receipts.applied(revision, Some(service)).await {
+                Ok(()) => Some("true"),
+                Err(_) => Some("false"),
+            },
+        }
+    }
+
     /// The answer to a write, held back if that was asked for. `service` is what was written, unless that is gone.
     pub(super) async fn settled(
         &self,

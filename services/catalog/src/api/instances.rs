@@ -1,9 +1,7 @@
 //! Instances: registered, renewed, taken out.
 
-use std::time::Duration;
-
-use catalog_api::{InstanceId, InstanceSpec, ServiceRef, Span};
-use database::{Expect, Outcome};
+use catalog_api::InstanceSpec;
+use database::Outcome;
 use http::{StatusCode, header};
 use service_kit::{
     http::{Call, Response, Routine, body},
@@ -11,9 +9,13 @@ use service_kit::{
 };
 
 use super::{
-    Answer, Api, BODY_BYTES_MAX, Endpoint, applied::Wait, conditional, insert, parameters, written,
+    Answer, Api, BODY_BYTES_MAX, Endpoint,
+    applied::Wait,
+    conditional,
+    draining::{Drain, parse_time},
+    insert, parameters, written,
 };
-use crate::{auth::authorize, drain::DRAIN_MAX, problem};
+use crate::{auth::authorize, problem};
 
 impl Api {
     /// `PUT /services/{id}/instances/{instance}`. The answer is the instance, not its service: renewals are many.
@@ -64,8 +66,15 @@ impl Api {
         let id = parameters::instance(call)?;
         let expect = conditional::expectation(call.request.headers())?;
         if let Some(time) = query.get("drain") {
+            let time = parse_time(time)?;
+            let drain = Drain {
+                target,
+                id,
+                time,
+                wait,
+            };
             return self
-                .drain_instance(target, id, parse_drain(time)?, &expect, wait)
+                .drain_instance(drain, &expect, call.request.headers())
                 .await;
         }
         let committed = self
@@ -81,36 +90,4 @@ impl Api {
             .settled(wait, committed.revision, service, response)
             .await)
     }
-
-    async fn drain_instance(
-        &self,
-        target: ServiceRef,
-        id: InstanceId,
-        time: Duration,
-        expect: &Expect,
-        wait: Wait,
-    ) -> Answer {
-        // A status is set on a condition of its own; a revision cannot be one as well.
-        if !matches!(expect, Expect::Anything | Expect::Exists) {
-            return Err(Problem::bad_request(
-                "drain cannot be combined with a revision in if-match; leave one of them out",
-            ));
-        }
-        let draining = self.registry.drain_instance(target, id.clone(), time);
-        let committed = draining.await.map_err(problem::from_write)?;
-        let service = committed.service.ok_or_else(Problem::internal)?;
-        let instance = service.instances.iter().find(|instance| instance.id == id);
-        let instance = instance.ok_or_else(Problem::internal)?;
-        let response = body::json(StatusCode::ACCEPTED, instance);
-        let response = written(response, committed.revision, Some(service.revision));
-        Ok(self
-            .settled(wait, committed.revision, Some(service.id), response)
-            .await)
-    }
-}
-
-fn parse_drain(text: &str) -> Result<Duration, Problem> {
-    let time = text.parse().ok().map(Span::get);
-    time.filter(|time| *time <= DRAIN_MAX)
-        .ok_or_else(|| Problem::bad_request("drain: must be a duration of 1ms to 10m, such as 30s"))
 }

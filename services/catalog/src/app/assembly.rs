@@ -76,7 +76,7 @@ impl Assembly {
 
     /// Publishes what is in the store, opens the interface, starts what runs beside it, and registers the catalog in itself.
     pub(super) async fn begin(self, opened: OpenStore, stopped: &Shutdown) -> Work {
-        let (mut core, outages) = Core::new(opened, &self.metrics, self.detail);
+        let (mut core, outages) = Core::new(opened, &self.metrics, self.detail, self.own.names());
         let exchange = core.receipts.take();
         let live = &core.registry.live;
         let receipts = &core.registry.receipts;
@@ -110,6 +110,7 @@ impl Assembly {
             watchers: Watchers::new(
                 Arc::clone(live),
                 Arc::clone(receipts),
+                Arc::clone(core.witnesses.onlookers()),
                 self.watchers_max,
                 self.heartbeat,
                 Arc::clone(&core.metrics),
@@ -133,7 +134,11 @@ impl Assembly {
             // Also without sources: another catalog of the store may have some.
             checks: tokio::spawn(checks.run(stopped.clone())),
             deferred: tokio::spawn(runner.run(stopped.clone())),
-            drains: tokio::spawn(drain::run(Arc::clone(&core.registry), stopped.clone())),
+            drains: tokio::spawn(drain::run(
+                Arc::clone(&core.registry),
+                Arc::clone(&core.witnesses),
+                stopped.clone(),
+            )),
             outages: tokio::spawn(outages.run(stopped.clone())),
             sharing: core
                 .sharing

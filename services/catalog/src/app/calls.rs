@@ -45,6 +45,7 @@ impl Calling {
         ));
         let calls = Arc::new(Calls::new(
             Arc::clone(live),
+            Arc::clone(core.witnesses.flights()),
             token,
             Arc::clone(&core.metrics),
             Arc::clone(&history),

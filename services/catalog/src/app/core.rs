@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use catalog_api::{InstanceId, ServiceName};
 use service_kit::{metrics::Metrics, readiness::Condition};
 
 use crate::{
+    drain::Witnesses,
     follower::Follower,
     lease::{Leases, keeper::Keeper, sharing::Sharing},
     metrics::{CatalogMetrics, PoolMetrics},
@@ -20,6 +22,7 @@ use crate::{
 /// State and store, published and ready to be served.
 pub(super) struct Core {
     pub(super) registry: Arc<Registry>,
+    pub(super) witnesses: Arc<Witnesses>,
     pub(super) metrics: Arc<CatalogMetrics>,
     pub(super) sharing: Option<Arc<Sharing>>,
     /// Tells the other catalogs of the store about receipts, if there can be any.
@@ -29,20 +32,32 @@ pub(super) struct Core {
 // === impl Core ===
 
 impl Core {
-    /// Publishes what is in the store. `detail` tells how the store is.
+    /// Publishes what is in the store. `detail` tells how the store is, `own` is the catalog's own entry.
     pub(super) fn new(
         opened: OpenStore,
         metrics: &Metrics,
         detail: Condition,
+        own: (ServiceName, InstanceId),
     ) -> (Self, OutageWatch) {
         let catalog_metrics = Arc::new(CatalogMetrics::new(metrics));
         let sharing = opened.store.renewals();
         let sharing = sharing.map(|notes| Arc::new(Sharing::new(notes)));
         let notes = opened.store.receivers();
         let receipts = Arc::new(Receipts::new(notes.is_some(), Arc::clone(&catalog_metrics)));
-        let exchange = notes.map(|notes| receipts::sharing::Sharing {
+        let live = Arc::new(Live::new(Snapshot::new(opened.snapshot)));
+        let witnesses = Arc::new(Witnesses::new(
+            Arc::clone(&live),
+            Arc::clone(&receipts),
+            own,
+            notes.is_some(),
+        ));
+        let notes = notes.zip(opened.store.callers());
+        let exchange = notes.map(|(notes, callers)| receipts::sharing::Sharing {
             receipts: Arc::clone(&receipts),
             notes,
+            callers,
+            witnesses: Arc::clone(&witnesses),
+            said: None,
             availability: opened.store.availability(),
         });
         let store = Arc::new(ObservedStore::new(
@@ -53,7 +68,7 @@ impl Core {
         store.works();
         let registry = Arc::new(Registry {
             store,
-            live: Arc::new(Live::new(Snapshot::new(opened.snapshot))),
+            live,
             leases: Arc::new(Leases::new(sharing.clone())),
             drains: Arc::default(),
             receipts,
@@ -68,6 +83,7 @@ impl Core {
         };
         let core = Self {
             registry,
+            witnesses,
             metrics: catalog_metrics,
             sharing,
             receipts: exchange,
@@ -82,6 +98,7 @@ impl Core {
             live: Arc::clone(&self.registry.live),
             leases: Arc::clone(&self.registry.leases),
             drains: Arc::clone(&self.registry.drains),
+            flights: Arc::clone(self.witnesses.flights()),
             metrics: Arc::clone(&self.metrics),
         }
     }

@@ -11,7 +11,7 @@ use hyper::body::{Body, Frame, SizeHint};
 use service_kit::{BoxError, http::body};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::ticket::Ticket;
+use super::{flights::Flight, ticket::Ticket};
 use crate::{answers::Keeper, history::Ended};
 
 /// Longest time for an answer of our own; the caller's connection has limits of its own.
@@ -29,6 +29,8 @@ pub(super) struct AnswerBody {
     is_cut: bool,
     keeper: Option<Keeper>,
     ticket: Option<Ticket>,
+    /// The call is with an instance until the body ends.
+    flight: Option<Flight>,
 }
 
 /// The instance fell silent, or its time is over. The connection to the caller is cut, so that half an answer cannot be taken for a
@@ -57,7 +59,14 @@ impl AnswerBody {
             is_cut: false,
             keeper: None,
             ticket: None,
+            flight: None,
         }
+    }
+
+    /// The call that it ends.
+    pub(super) fn with(mut self, flight: Flight) -> Self {
+        self.flight = Some(flight);
+        self
     }
 
     /// One that is there already.
@@ -97,6 +106,7 @@ impl AnswerBody {
         if let Some(ticket) = self.ticket.take() {
             ticket.close(ended, self.bytes);
         }
+        self.flight = None;
     }
 }
 

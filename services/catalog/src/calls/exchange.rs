@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
-use catalog_api::{Instance, Service};
+use catalog_api::{Instance, Service, ServiceRef};
 use http::{HeaderMap, Method, StatusCode, response, uri::PathAndQuery};
 use http_body_util::BodyExt as _;
 use service_kit::http::{RequestId, milliseconds};
 use tokio::time::Instant;
 
 use super::{
-    AttemptError, CallError, Line, Ticket, answer::AnswerBody, attempt, balance,
-    client::HttpClient, headers, replay::Replay,
+    AttemptError, CallError, Flights, Line, Ticket, answer::AnswerBody, attempt, balance,
+    client::HttpClient, flights::Flight, headers, replay::Replay,
 };
-use crate::{answers, follower::chain};
+use crate::{answers, follower::chain, lease::Key, state::Live};
 
 /// Methods that may be sent again although the first time may have had its effect (RFC 9110 §9.2.2).
 const IDEMPOTENT: [Method; 5] = [
@@ -28,9 +28,14 @@ pub(crate) fn is_idempotent(method: &Method) -> bool {
     IDEMPOTENT.contains(method)
 }
 
+/// How often it is looked who there is: one that began to drain just then is in the next snapshot as such.
+const LOOKS_MAX: usize = 2;
+
 /// One call with everything that its attempts share.
 pub(super) struct Exchange<'a> {
     pub(super) service: &'a Service,
+    pub(super) live: &'a Live,
+    pub(super) flights: &'a Arc<Flights>,
     pub(super) line: Arc<Line>,
     pub(super) client: HttpClient,
     pub(super) method: Method,
@@ -55,33 +60,42 @@ impl Exchange<'_> {
     pub(super) async fn run(self, ticket: &mut Ticket) -> Result<Passed, CallError> {
         let retry = &self.service.policy.retry;
         self.line.budget.deposit(retry.budget_percent);
-        let candidates = balance::in_order(&self.service.instances, &self.line.turn);
         let mut last = CallError::NoInstance;
-        for (index, instance) in candidates
-            .into_iter()
-            .take(usize::from(retry.attempts))
-            .enumerate()
-        {
-            if index > 0 && !self.line.budget.withdraw() {
-                break;
-            }
-            ticket.tries(&instance.id);
-            match self.attempt(instance).await {
-                Ok(passed) => return Ok(passed),
-                Err(error) => {
-                    self.log(instance, &error);
-                    let again = self.may_repeat(&error);
-                    last = error.into();
-                    if !again {
-                        break;
+        let mut attempts = 0;
+        for _ in 0..LOOKS_MAX {
+            let newest = self.live.load();
+            let newest = newest.get(&ServiceRef::Id(self.service.id)).cloned();
+            let service = newest.as_ref().map_or(self.service, |entry| &entry.service);
+            for instance in balance::in_order(&service.instances, &self.line.turn) {
+                let key = Key::new(self.service.id, instance.id.clone());
+                let Some(flight) = self.flights.begin(key) else {
+                    continue;
+                };
+                if attempts >= retry.attempts || attempts > 0 && !self.line.budget.withdraw() {
+                    return Err(last);
+                }
+                attempts += 1;
+                ticket.tries(&instance.id);
+                match self.attempt(instance, flight).await {
+                    Ok(passed) => return Ok(passed),
+                    Err(error) => {
+                        self.log(instance, &error);
+                        let again = self.may_repeat(&error);
+                        last = error.into();
+                        if !again {
+                            return Err(last);
+                        }
                     }
                 }
+            }
+            if attempts > 0 {
+                break;
             }
         }
         Err(last)
     }
 
-    async fn attempt(&self, instance: &Instance) -> Result<Passed, AttemptError> {
+    async fn attempt(&self, instance: &Instance, flight: Flight) -> Result<Passed, AttemptError> {
         let body = self.body.attempt().ok_or(AttemptError::BodyGone)?;
         let request = attempt::request(
             &self.method,
@@ -101,7 +115,7 @@ impl Exchange<'_> {
         let is_framed = answers::is_framed(&parts.headers);
         headers::for_caller(&mut parts, self.service, &instance.id);
         let body = body.map_err(Into::into).boxed_unsync();
-        let body = AnswerBody::new(body, self.method == Method::HEAD, read, self.end);
+        let body = AnswerBody::new(body, self.method == Method::HEAD, read, self.end).with(flight);
         Ok(Passed {
             parts,
             body,

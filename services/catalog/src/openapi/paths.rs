@@ -4,7 +4,7 @@ use catalog_api::Status;
 use serde_json::{Map, Value, json};
 
 use super::{
-    calls, discovery,
+    calls, discovery, draining,
     operation::Operation,
     parameters::{header, id, if_match, if_none_match, instance, path, query, query_of},
     receipts,
@@ -13,8 +13,8 @@ use super::{
 pub(super) const UNKNOWN: &str = "There is no such service";
 pub(super) const WRONG: &str =
     "A parameter or the body is not right; the detail says what is allowed";
-const MISMATCH: &str = "The condition does not hold";
-const STORE_DOWN: &str = "The store cannot write at the moment; see Retry-After";
+pub(super) const MISMATCH: &str = "The condition does not hold";
+pub(super) const STORE_DOWN: &str = "The store cannot write at the moment; see Retry-After";
 
 pub(super) fn all() -> Map<String, Value> {
     let mut paths = Map::new();
@@ -38,7 +38,7 @@ pub(super) fn all() -> Map<String, Value> {
     add("/services/{id}", "delete", delete());
     const INSTANCE: &str = "/services/{id}/instances/{instance}";
     add(INSTANCE, "put", put_instance());
-    add(INSTANCE, "delete", delete_instance());
+    add(INSTANCE, "delete", draining::delete_instance());
     for (path, method, operation) in calls::operations() {
         add(path, method, operation);
     }
@@ -165,6 +165,7 @@ fn watch() -> Operation {
         .parameters([
             query("since", "Continue after this revision; when that is too long ago, a snapshot comes", "1"),
             query("service", "Only this service, by id or name", "service-api"),
+            query_of("observer", "The reader sends no requests to instances, so that drains need not wait for it. Not together with x-catalog-receiver", json!({ "type": "string", "enum": ["true"] }), "true".into()),
             resume,
             receipts::announcement(),
         ])
@@ -194,36 +195,6 @@ fn put_instance() -> Operation {
         .problem(409, "The service has as many instances as it can have")
         .problem(412, MISMATCH)
         .problem(503, STORE_DOWN)
-}
-
-fn delete_instance() -> Operation {
-    Operation::new(
-        "instances",
-        "deleteInstance",
-        "Take an instance out, at once or slowly",
-    )
-    .guarded()
-    .parameters([
-        id("web"),
-        instance("a"),
-        query(
-            "drain",
-            "It gets nothing new, and is taken out after this time, 1ms to 10m",
-            "30s",
-        ),
-        if_match(),
-    ])
-    .waits()
-    .answer_of(
-        202,
-        "It drains; or, with wait=applied, it does but not at every connected gateway",
-        receipts::draining_or_pending(),
-    )
-    .answer_of(204, "It is gone", json!({}))
-    .problem(400, WRONG)
-    .problem(404, "There is no such service or instance")
-    .problem(412, MISMATCH)
-    .problem(503, STORE_DOWN)
 }
 
 fn services_health() -> Operation {

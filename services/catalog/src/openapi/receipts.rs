@@ -1,12 +1,14 @@
 //! Receipts, and writes that wait for them.
 
-use catalog_api::receipt::{RECEIVER_NAME_BYTES_MAX, REFUSED_MAX};
+use catalog_api::{
+    draining::DRAINING_MAX,
+    receipt::{RECEIVER_NAME_BYTES_MAX, REFUSED_MAX},
+};
 use serde_json::{Map, Value, json};
 
 use super::{
     operation::Operation,
     parameters::{header, query_of},
-    reference,
     schemas::{array, count, object, text},
 };
 use crate::{
@@ -86,8 +88,25 @@ fn receipt() -> Value {
         "stream": id,
         "revision": count("The newest that is in effect"),
         "refused": refused,
+        "draining": draining(),
     });
     object(properties, &["stream", "revision"])
+}
+
+fn draining() -> Value {
+    let count = json!({
+        "service": count("Id of its service"),
+        "instance": text("Its id"),
+        "in_flight": count("Requests that are with it"),
+        "finished": count("Requests that have ended since it was first seen draining"),
+    });
+    let mut list = array(object(
+        count,
+        &["service", "instance", "in_flight", "finished"],
+    ));
+    list["maxItems"] = DRAINING_MAX.into();
+    list["description"] = "Draining instances. Of one that is left out nothing is known, so it drains for its whole time. Only for a stream with X-Catalog-Draining".into();
+    list
 }
 
 fn pending() -> Value {
@@ -108,10 +127,4 @@ fn pending() -> Value {
         properties,
         &["revision", "detail", "missing_count", "missing"],
     )
-}
-
-/// What draining answers, whose status is 202 in any case.
-pub(super) fn draining_or_pending() -> Value {
-    let either = json!({ "oneOf": [reference("Instance"), reference("Pending")] });
-    json!({ "application/json": { "schema": either } })
 }

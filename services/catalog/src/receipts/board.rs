@@ -5,7 +5,9 @@ use std::{
     time::Duration,
 };
 
-use catalog_api::{OpaqueId, Receipt, Receiver, ReceiverName, Refused, Revision, ServiceId};
+use catalog_api::{
+    DrainCounts, OpaqueId, Receipt, Receiver, ReceiverName, Refused, Revision, ServiceId,
+};
 use database::ReceiverNote;
 use tokio::time::Instant;
 
@@ -19,7 +21,7 @@ const ACCEPTED_AGE_MAX: Duration = Duration::from_secs(60);
 /// older what is waited for is, the less often it is looked.
 pub(super) const LOOK_MIN: Duration = Duration::from_millis(20);
 const LOOK_MAX: Duration = Duration::from_secs(1);
-const LOOK_IDLE: Duration = Duration::from_secs(5);
+pub(super) const LOOK_IDLE: Duration = Duration::from_secs(5);
 
 /// The same after a receipt for a stream that nobody knows, which may be a new one of another catalog, or somebody's invention.
 const LOOK_FOR_STRANGER: Duration = Duration::from_millis(200);
@@ -28,6 +30,9 @@ const LOOK_FOR_STRANGER: Duration = Duration::from_millis(200);
 /// database has wiped out: it is looked for at least every 3 s.
 const SETTLING: Duration = Duration::from_millis(3_500);
 
+/// Most readers that are remembered after their streams ended. More at once come back as something new.
+const LOST_MAX: usize = 10_000;
+
 /// What is known.
 #[derive(Default)]
 pub(super) struct Board {
@@ -35,6 +40,8 @@ pub(super) struct Board {
     here: HashMap<OpaqueId, Position>,
     /// Readers of streams of the others, as of the last look, and as their receipts came here.
     elsewhere: HashMap<OpaqueId, Position>,
+    /// Readers without a stream, what they said last, and since when. They are looked at for a few seconds only.
+    pub(super) lost: HashMap<OpaqueId, (Position, Instant)>,
     looked_at: Option<Instant>,
     /// Somebody unknown has sent a receipt since then.
     stranger: bool,
@@ -52,10 +59,11 @@ pub(super) struct Board {
 
 /// How far a reader is.
 #[derive(Clone, Debug)]
-struct Position {
-    receiver: Receiver,
-    revision: Option<Revision>,
+pub(super) struct Position {
+    pub(super) receiver: Receiver,
+    pub(super) revision: Option<Revision>,
     refused: Refused,
+    pub(super) draining: DrainCounts,
     heard_at: Instant,
 }
 
@@ -84,14 +92,18 @@ impl Board {
             receiver,
             revision: None,
             refused: Refused::default(),
+            draining: DrainCounts::default(),
             heard_at: now,
         };
+        self.lost.remove(&position.receiver.id);
         self.here.insert(stream, position);
         self.news.insert(stream);
     }
 
-    pub(super) fn close(&mut self, stream: OpaqueId) {
-        self.here.remove(&stream);
+    pub(super) fn close(&mut self, stream: OpaqueId, now: Instant) {
+        if let Some(closed) = self.here.remove(&stream) {
+            self.miss([closed], now);
+        }
         self.news.remove(&stream);
         self.ended.insert(stream);
     }
@@ -113,6 +125,7 @@ impl Board {
         if before.is_none_or(|before| before <= receipt.revision) {
             position.revision = Some(receipt.revision);
             position.refused = receipt.refused.clone();
+            position.draining = receipt.draining.clone();
         }
         self.news.insert(receipt.stream);
         Ok(self.propagated(before, receipt.revision, now))
@@ -160,6 +173,17 @@ impl Board {
         service: Option<ServiceId>,
         now: Instant,
     ) -> Vec<Behind> {
+        let mut behind: Vec<Behind> = self
+            .readers(now)
+            .into_iter()
+            .filter_map(|position| position.behind(revision, service))
+            .collect();
+        behind.sort_by(|one, other| one.name.cmp(&other.name));
+        behind
+    }
+
+    /// Everyone who reads, as he was heard of last.
+    pub(super) fn readers(&self, now: Instant) -> Vec<&Position> {
         let mut newest: HashMap<OpaqueId, &Position> = HashMap::new();
         for position in self.positions().filter(|position| !position.is_silent(now)) {
             let known = newest.entry(position.receiver.id).or_insert(position);
@@ -167,12 +191,20 @@ impl Board {
                 *known = position;
             }
         }
-        let mut behind: Vec<Behind> = newest
-            .into_values()
-            .filter_map(|position| position.behind(revision, service))
-            .collect();
-        behind.sort_by(|one, other| one.name.cmp(&other.name));
-        behind
+        newest.into_values().collect()
+    }
+
+    /// Some have lost a stream; those that have no other one are away.
+    fn miss(&mut self, closed: impl IntoIterator<Item = Position>, now: Instant) {
+        for closed in closed {
+            let receiver = closed.receiver.id;
+            if !self.positions().any(|open| open.receiver.id == receiver) {
+                if self.lost.len() >= LOST_MAX {
+                    self.lost.clear();
+                }
+                self.lost.insert(receiver, (closed, now));
+            }
+        }
     }
 
     fn positions(&self) -> impl Iterator<Item = &Position> {
@@ -281,6 +313,10 @@ impl Board {
                 None => drop(self.elsewhere.insert(stream, position)),
             }
         }
+        let gone = before.into_iter();
+        let gone = gone.filter(|(stream, _)| !self.elsewhere.contains_key(stream));
+        let gone: Vec<Position> = gone.map(|(_, position)| position).collect();
+        self.miss(gone, now);
         self.looked_at = Some(begun);
         self.stranger = false;
         propagated
@@ -325,7 +361,10 @@ impl Position {
             self.revision = other.revision;
             self.refused = other.refused.clone();
         }
-        self.heard_at = self.heard_at.max(other.heard_at);
+        if other.heard_at >= self.heard_at {
+            self.heard_at = other.heard_at;
+            self.draining = other.draining.clone();
+        }
     }
 
     fn note(&self, stream: OpaqueId, now: Instant) -> ReceiverNote {
@@ -334,6 +373,7 @@ impl Position {
             receiver: self.receiver.clone(),
             revision: self.revision,
             refused: self.refused.clone(),
+            draining: self.draining.clone(),
             age: now.saturating_duration_since(self.heard_at),
         }
     }
@@ -343,6 +383,7 @@ impl Position {
             receiver: note.receiver,
             revision: note.revision,
             refused: note.refused,
+            draining: note.draining,
             heard_at: now.checked_sub(note.age).unwrap_or(now),
         }
     }

@@ -8,12 +8,15 @@
 //! store cannot note anything: its gateways do not count as connected after [`SILENCE_MAX`], because nothing that is written elsewhere
 //! can reach them.
 //!
+//! What a catalog says of its own calls to draining instances goes the same way. It is made up before the notes about readers and
+//! recorded after them: who finds an instance in it finds every stream that was opened before that was known.
+//!
 //! After the store was away nobody is sure for 3.5 s who is there: the notes may be gone, and the others have to see that it is back.
 //! Writes that wait go on waiting meanwhile.
 
 use std::{sync::Arc, time::Duration};
 
-use database::{Availability, Receivers, StoreError};
+use database::{Availability, CallerNote, Callers, Receivers, StoreError};
 use service_kit::shutdown::Shutdown;
 use tokio::{
     sync::watch,
@@ -22,9 +25,9 @@ use tokio::{
 
 use super::{
     Receipts, SILENCE_MAX,
-    board::{LOOK_MIN, Notes},
+    board::{LOOK_IDLE, LOOK_MIN, Notes},
 };
-use crate::follower::chain;
+use crate::{drain::Witnesses, follower::chain};
 
 /// Pause after the store could not be asked.
 const RETRY: Duration = Duration::from_millis(500);
@@ -33,6 +36,10 @@ const RETRY: Duration = Duration::from_millis(500);
 pub(crate) struct Sharing {
     pub(crate) receipts: Arc<Receipts>,
     pub(crate) notes: Arc<dyn Receivers>,
+    pub(crate) callers: Arc<dyn Callers>,
+    pub(crate) witnesses: Arc<Witnesses>,
+    /// What was said of the own calls, and when.
+    pub(crate) said: Option<(CallerNote, Instant)>,
     pub(crate) availability: watch::Receiver<Availability>,
 }
 
@@ -40,7 +47,7 @@ pub(crate) struct Sharing {
 
 impl Sharing {
     /// Runs until the stop is asked for, and then says that every stream of this catalog has ended.
-    pub(crate) async fn run(self, shutdown: Shutdown) {
+    pub(crate) async fn run(mut self, shutdown: Shutdown) {
         let mut availability = self.availability.clone();
         let mut was_away = false;
         let mut failing = false;
@@ -62,6 +69,7 @@ impl Sharing {
                     let mut board = self.receipts.board.lock();
                     board.put_back(Notes::default());
                     board.lost_sight(Instant::now());
+                    self.said = None;
                 }
             }
             let pause = match self.turn().await {
@@ -92,21 +100,43 @@ impl Sharing {
         }
     }
 
-    async fn turn(&self) -> Result<(), StoreError> {
+    async fn turn(&mut self) -> Result<(), StoreError> {
+        let own = self.witnesses.note();
         let board = &self.receipts.board;
         let notes = board.lock().take_notes(Instant::now());
         if let Err(error) = self.note(&notes).await {
             board.lock().put_back(notes);
             return Err(error);
         }
+        let drains = !own.draining.is_empty();
+        self.say(own).await?;
+        let board = &self.receipts.board;
         let begun = Instant::now();
         if !board.lock().until_look(begun).is_zero() {
             return Ok(());
         }
         let all = self.notes.all(SILENCE_MAX).await?;
+        if drains {
+            let callers = self.callers.all(SILENCE_MAX).await?;
+            let own = self.witnesses.process();
+            self.receipts.callers.lock().see(callers, own, begun);
+        }
         let propagated = board.lock().see(all, begun, Instant::now());
         self.receipts.count(&propagated);
         self.receipts.changed.send_replace(());
+        Ok(())
+    }
+
+    /// Says what there is to say of the own calls, if that is something else than before; and from time to time in any case.
+    async fn say(&mut self, own: CallerNote) -> Result<(), StoreError> {
+        let now = Instant::now();
+        let is_known = self.said.as_ref().is_some_and(|(said, at)| {
+            said.draining == own.draining && now.duration_since(*at) < LOOK_IDLE
+        });
+        if !is_known {
+            self.callers.record(&own, SILENCE_MAX).await?;
+            self.said = Some((own, now));
+        }
         Ok(())
     }
 
@@ -121,7 +151,11 @@ impl Sharing {
 
     async fn leave(&self) {
         let notes = self.receipts.board.lock().take_last_notes();
-        if let Err(error) = self.note(&notes).await {
+        let ended = match self.note(&notes).await {
+            Ok(()) => self.callers.end(self.witnesses.process()).await,
+            error => error,
+        };
+        if let Err(error) = ended {
             // They are thrown away by their age.
             tracing::debug!(error = %chain(&error), "cannot say that the streams have ended");
         }

@@ -15,9 +15,9 @@ fn path(instance: &str) -> String {
 }
 
 async fn drain(catalog: &Harness, instance: &str, time: &str) -> Answer {
-    catalog
-        .delete(&format!("{}?drain={time}", path(instance)))
-        .await
+    let path = format!("{}?drain={time}", path(instance));
+    let call = catalog.write(Method::DELETE, &path);
+    call.header("prefer", "respond-async").send().await
 }
 
 async fn gone(catalog: &Harness, instance: &str) {
@@ -46,6 +46,7 @@ async fn who_drains_gets_nothing_new_and_goes_in_time() {
     let answer = drain(&catalog, "a", "400ms").await;
     assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.text);
     assert_eq!(answer.json()["status"], "draining");
+    assert_eq!(answer.header("preference-applied"), "respond-async");
     let (_, revision, service) = watch.next().await;
     assert_eq!(service["instances"][0]["status"], "draining");
     assert_eq!(answer.header("x-catalog-revision"), revision.to_string());

@@ -224,17 +224,20 @@ impl Call<'_> {
     }
 
     pub(crate) async fn send(self) -> Answer {
-        let answer = self
-            .harness
-            .client
-            .fetch(self.build(), PATIENCE, ANSWER_BYTES_MAX)
-            .await
-            .unwrap();
-        let (parts, bytes) = answer.into_parts();
-        Answer {
-            status: parts.status,
-            headers: parts.headers,
-            text: String::from_utf8(bytes.to_vec()).unwrap(),
+        self.begin().await
+    }
+
+    /// The answer as something that outlives the harness.
+    pub(crate) fn begin(self) -> impl Future<Output = Answer> + Send + use<> {
+        let (client, request) = (self.harness.client.clone(), self.build());
+        async move {
+            let answer = client.fetch(request, PATIENCE, ANSWER_BYTES_MAX);
+            let (parts, bytes) = answer.await.unwrap().into_parts();
+            Answer {
+                status: parts.status,
+                headers: parts.headers,
+                text: String::from_utf8(bytes.to_vec()).unwrap(),
+            }
         }
     }
 

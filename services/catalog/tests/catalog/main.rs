@@ -9,6 +9,7 @@ mod deferred_calls;
 mod deferred_limits;
 mod discovery;
 mod drain;
+mod drain_counts;
 mod failing_calls;
 #[path = "../../../../database/tests/support/fault_proxy.rs"]
 mod fault_proxy;

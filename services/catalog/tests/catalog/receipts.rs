@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
-use catalog_api::{RECEIPTS_PATH, RECEIVER_HEADER, STREAM_HEADER};
+use catalog_api::{DRAINING_HEADER, RECEIPTS_PATH, RECEIVER_HEADER, STREAM_HEADER};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
@@ -16,18 +16,19 @@ use crate::{
 const COUNT: &str = "service_catalog_propagation_seconds_count";
 
 /// A gateway as the catalog sees it.
-struct Gateway {
+pub(crate) struct Gateway {
     watch: Watch,
 }
 
 // === impl Gateway ===
 
 impl Gateway {
-    async fn connect(catalog: &Harness, name: &str, id: u128) -> Self {
+    pub(crate) async fn connect(catalog: &Harness, name: &str, id: u128) -> Self {
         let call = catalog.call(Method::GET, "/services/watch");
         let call = call.header(RECEIVER_HEADER, &format!("{name}/{id:032x}"));
         let watch = call.watch().await;
         assert_eq!(watch.header(STREAM_HEADER).len(), 32);
+        assert_eq!(watch.header(DRAINING_HEADER), "counted");
         Self { watch }
     }
 
@@ -39,8 +40,17 @@ impl Gateway {
         call.json(&receipt).send().await
     }
 
+    /// The same, with the requests that it has with draining instances.
+    pub(crate) async fn counts(&self, catalog: &Harness, revision: u64, draining: Value) {
+        let stream = self.watch.header(STREAM_HEADER);
+        let receipt = json!({"stream": stream, "revision": revision, "draining": draining});
+        let call = catalog.call(Method::POST, RECEIPTS_PATH);
+        let taken = call.json(&receipt).send().await;
+        assert_eq!(taken.status, StatusCode::NO_CONTENT, "{}", taken.text);
+    }
+
     /// Reads until a revision and says that it is in effect.
-    async fn applies(&mut self, catalog: &Harness, revision: u64) {
+    pub(crate) async fn applies(&mut self, catalog: &Harness, revision: u64) {
         while self.watch.next().await.1 < revision {}
         let taken = self.says(catalog, revision, &[]).await;
         assert_eq!(taken.status, StatusCode::NO_CONTENT, "{}", taken.text);
@@ -87,6 +97,8 @@ fn writes() -> Vec<(Method, &'static str, Option<Value>, u16)> {
 async fn write(catalog: &Harness, method: &Method, path: &str, body: Option<&Value>) -> Answer {
     let sign = if path.contains('?') { '&' } else { '?' };
     let call = catalog.write(method.clone(), &format!("{path}{sign}wait=applied"));
+    // Others pass it over.
+    let call = call.header("prefer", "respond-async");
     match body {
         Some(body) => call.json(body).send().await,
         None => call.send().await,
@@ -222,6 +234,7 @@ async fn receipts_are_for_readers_only() {
         json!({"stream": stream, "revision": -1}),
         json!({"stream": stream, "revision": 1, "refused": many}),
         json!({"stream": stream, "revision": 1, "more": 1}),
+        json!({"stream": stream, "revision": 1, "draining": [{"service": 1}]}),
     ] {
         send(body).await.problem(400);
     }
@@ -242,6 +255,7 @@ async fn receipts_are_for_readers_only() {
         ("/services/watch", "gw-1/0"),
         ("/services/watch", "g w/00000000000000000000000000000000"),
         ("/services/watch?service=1", &format!("gw-1/{id}")),
+        ("/services/watch?observer=true", &format!("gw-1/{id}")),
     ] {
         let call = catalog.call(Method::GET, path);
         let answer = call.header(RECEIVER_HEADER, field).send().await;

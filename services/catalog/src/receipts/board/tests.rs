@@ -16,6 +16,7 @@ fn receipt(stream: u128, revision: u64, refused: &[u64]) -> Receipt {
         stream: id(stream),
         revision: Revision(revision),
         refused: Refused::first_of(refused.iter().copied().map(ServiceId)),
+        draining: DrainCounts::default(),
     }
 }
 
@@ -45,7 +46,7 @@ fn everyone_who_reads_must_have_said_so() {
     // What was overtaken on its way takes nothing back.
     board.take(&receipt(1, 3, &[]), now).unwrap();
     assert_eq!(behind(&board, 5, now), ["gw-2"]);
-    board.close(id(2));
+    board.close(id(2), now);
     assert!(behind(&board, 5, now).is_empty());
     assert_eq!(board.take(&receipt(2, 9, &[]), now), Err(UnknownStream));
 }
@@ -142,7 +143,7 @@ fn catalogs_learn_of_each_others_readers() {
     assert_eq!(behind(&other, 3, start + ms(5)), ["gw-1"]);
     exchange(&mut one, &mut other, &mut store, start + ms(6));
     assert!(behind(&other, 3, start + ms(6)).is_empty());
-    other.close(id(1));
+    other.close(id(1), start + ms(7));
     exchange(&mut one, &mut other, &mut store, start + ms(7));
     assert!(!one.is_anybody_elsewhere() && store.is_empty());
 }
@@ -154,7 +155,7 @@ fn what_could_not_be_told_is_told_with_everything_else() {
     board.open(id(2), reader(2), now);
     assert_eq!(board.take_notes(now).news.len(), 2);
     board.take(&receipt(1, 1, &[]), now).unwrap();
-    board.close(id(2));
+    board.close(id(2), now);
     board.open(id(3), reader(3), now);
     let notes = board.take_notes(now);
     assert_eq!((notes.news.len(), notes.ended.len()), (2, 1));
