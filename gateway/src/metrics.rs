@@ -42,6 +42,7 @@ pub struct GatewayMetrics {
     connections: IntCounterVec,
     retries: IntCounterVec,
     ejections: IntCounterVec,
+    breaker_openings: IntCounterVec,
     rejected: IntCounterVec,
     client_connections: IntGauge,
     certificate_expiry: IntGaugeVec,
@@ -128,6 +129,12 @@ impl GatewayMetrics {
                 &metrics,
                 "gateway_ejections_total",
                 "Endpoints that left the rotation because they failed",
+                &["service"],
+            ),
+            breaker_openings: counters(
+                &metrics,
+                "gateway_breaker_openings_total",
+                "How often a circuit breaker opened, after a failed probe too",
                 &["service"],
             ),
             rejected: counters(

@@ -10,7 +10,7 @@ use prometheus::{
 
 use crate::{snapshot::Live, upstream::Health};
 
-/// Exports `gateway_endpoint_healthy`, `gateway_inflight` and `gateway_config_revision`.
+/// Exports `gateway_endpoint_healthy`, `gateway_inflight`, `gateway_breaker_open` and `gateway_config_revision`.
 #[derive(Clone)]
 pub struct LiveCollector {
     live: Arc<Live>,
@@ -24,6 +24,10 @@ const ENDPOINT_HEALTHY: (&str, &str) = (
 const INFLIGHT: (&str, &str) = (
     "gateway_inflight",
     "Requests that are with endpoints now, by service",
+);
+const BREAKER_OPEN: (&str, &str) = (
+    "gateway_breaker_open",
+    "1 while a circuit breaker lets nobody or only probes pass, by service with a breaker",
 );
 const REVISION: (&str, &str) = (
     "gateway_config_revision",
@@ -47,6 +51,7 @@ impl LiveCollector {
             descriptions: vec![
                 describe(ENDPOINT_HEALTHY, &["service", "endpoint"])?,
                 describe(INFLIGHT, &["service"])?,
+                describe(BREAKER_OPEN, &["service"])?,
                 describe(REVISION, &[])?,
             ],
         })
@@ -62,6 +67,7 @@ impl Collector for LiveCollector {
         let snapshot = self.live.load();
         let mut healthy = Vec::new();
         let mut in_flight = Vec::new();
+        let mut open = Vec::new();
         for pool in snapshot.pools() {
             let service = pool.service().as_str();
             let mut sum = 0;
@@ -79,11 +85,16 @@ impl Collector for LiveCollector {
                     u8::from(up).into(),
                 ));
             }
+            if let Some(breaker) = pool.breaker() {
+                let is_open = u8::from(breaker.is_open());
+                open.push(gauge(&[("service", service)], is_open.into()));
+            }
             in_flight.push(gauge(&[("service", service)], sum as f64));
         }
         vec![
             family(ENDPOINT_HEALTHY, healthy),
             family(INFLIGHT, in_flight),
+            family(BREAKER_OPEN, open),
             family(REVISION, vec![gauge(&[], snapshot.revision().0 as f64)]),
         ]
         .into_iter()

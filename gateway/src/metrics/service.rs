@@ -17,6 +17,7 @@ pub struct ServiceMetrics {
     fresh: IntCounter,
     reused: IntCounter,
     retries: IntCounter,
+    breaker_openings: IntCounter,
     registry: Weak<GatewayMetrics>,
 }
 
@@ -32,6 +33,7 @@ impl ServiceMetrics {
             fresh: metrics.connections.with_label_values(&[label, "false"]),
             reused: metrics.connections.with_label_values(&[label, "true"]),
             retries: metrics.retries.with_label_values(&[label]),
+            breaker_openings: metrics.breaker_openings.with_label_values(&[label]),
             name,
             registry: Arc::downgrade(metrics),
         }
@@ -49,6 +51,11 @@ impl ServiceMetrics {
     /// An attempt after the first begins.
     pub fn retried(&self) {
         self.retries.inc();
+    }
+
+    /// Counts how often the circuit breaker opens.
+    pub fn breaker_openings(&self) -> &IntCounter {
+        &self.breaker_openings
     }
 
     /// An exchange with an endpoint ended.
@@ -82,6 +89,7 @@ impl Drop for ServiceMetrics {
         let _ = registry.upstream_duration.remove_label_values(&[label]);
         let _ = registry.retries.remove_label_values(&[label]);
         let _ = registry.ejections.remove_label_values(&[label]);
+        let _ = registry.breaker_openings.remove_label_values(&[label]);
         for reused in ["false", "true"] {
             let _ = registry.connections.remove_label_values(&[label, reused]);
         }

@@ -18,6 +18,7 @@ use std::{
 };
 
 use catalog_api::ServiceName;
+use prometheus::IntCounter;
 
 /// The breaker of one service under one policy. Belongs to the service, not to a snapshot.
 #[derive(Debug)]
@@ -32,6 +33,7 @@ pub struct Breaker {
     probing: AtomicU32,
     /// Probes that succeeded since it opened.
     succeeded: AtomicU32,
+    openings: IntCounter,
 }
 
 /// A request that the breaker let pass. Dropped without an outcome (the client left), it says nothing about the service.
@@ -58,8 +60,8 @@ const PROBE_WAIT: Duration = Duration::from_secs(1);
 // === impl Breaker ===
 
 impl Breaker {
-    /// A closed breaker.
-    pub fn new(service: ServiceName, policy: catalog_api::Breaker) -> Self {
+    /// A closed breaker. Counts in `openings` how often it opens.
+    pub fn new(service: ServiceName, policy: catalog_api::Breaker, openings: IntCounter) -> Self {
         Self {
             service,
             policy,
@@ -68,6 +70,7 @@ impl Breaker {
             half_open_at: AtomicU64::new(0),
             probing: AtomicU32::new(0),
             succeeded: AtomicU32::new(0),
+            openings,
         }
     }
 
@@ -154,6 +157,7 @@ impl Breaker {
                 .compare_exchange(from, until, Ordering::AcqRel, Ordering::Relaxed);
         if opened.is_ok() {
             self.succeeded.store(0, Ordering::Release);
+            self.openings.inc();
             tracing::warn!(service = %self.service, "circuit opened: too many requests fail");
         }
     }
@@ -236,7 +240,11 @@ mod tests {
 
     fn breaker(json: &str) -> (Arc<Breaker>, Instant) {
         let policy = serde_json::from_str(json).unwrap();
-        let breaker = Breaker::new("s".parse().unwrap(), policy);
+        let breaker = Breaker::new(
+            "s".parse().unwrap(),
+            policy,
+            IntCounter::new("openings", "of a test").unwrap(),
+        );
         let started = breaker.started;
         (Arc::new(breaker), started)
     }

@@ -55,7 +55,10 @@ impl Carried {
         self.breaker = policy.breaker.as_ref().map(|wanted| {
             before
                 .filter(|breaker| breaker.policy() == wanted)
-                .unwrap_or_else(|| Arc::new(Breaker::new(service.clone(), wanted.clone())))
+                .unwrap_or_else(|| {
+                    let openings = self.metrics.breaker_openings().clone();
+                    Arc::new(Breaker::new(service.clone(), wanted.clone(), openings))
+                })
         });
         self
     }

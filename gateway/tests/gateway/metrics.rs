@@ -103,7 +103,7 @@ async fn the_operators_listener_tells_what_is_routed_where() {
 }
 
 /// Every family that dashboards and alerts rely on, and the labels that tell its series apart.
-const CONTRACT: [(&str, &[&str]); 16] = [
+const CONTRACT: [(&str, &[&str]); 18] = [
     (
         "gateway_requests_total",
         &["method", "route", "status_class"],
@@ -116,6 +116,8 @@ const CONTRACT: [(&str, &[&str]); 16] = [
     ("gateway_endpoint_healthy", &["endpoint", "service"]),
     ("gateway_retries_total", &["service"]),
     ("gateway_ejections_total", &["service"]),
+    ("gateway_breaker_open", &["service"]),
+    ("gateway_breaker_openings_total", &["service"]),
     ("gateway_rejected_total", &["reason"]),
     ("gateway_cache_requests_total", &["result"]),
     ("gateway_config_revision", &[]),
@@ -156,7 +158,7 @@ async fn the_contract_is_kept_by_name_and_label() {
     .await;
     let backend = Backend::start("b").await;
     let cached = with(service("hold", &[&backend]), "policy/cache", json!({}));
-    rig.put(cached).await;
+    rig.put(with(cached, "policy/breaker", json!({}))).await;
     assert_eq!(rig.get("/hold/").await.status(), 200);
     assert_eq!(rig.get("/hold/%zz").await.status(), 400);
     let text = rig.admin("/metrics").await.text();

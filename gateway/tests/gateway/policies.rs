@@ -270,10 +270,15 @@ fn breaking(name: &str, backends: &[&Backend], open: &str) -> Value {
 async fn a_service_that_fails_is_left_alone_until_a_probe_succeeds() {
     let rig = Rig::start().await;
     let backend = Backend::behaving("b", Behaviour::Status(500)).await;
+    let is_open = r#"gateway_breaker_open{service="hold"}"#;
+    let openings = r#"gateway_breaker_openings_total{service="hold"}"#;
     rig.put(breaking("hold", &[&backend], "300ms")).await;
+    assert_eq!(rig.metric(is_open).await, Some(0.0));
     for _ in 0..4 {
         assert_eq!(rig.get("/hold/").await.status(), 500);
     }
+    assert_eq!(rig.metric(is_open).await, Some(1.0));
+    assert_eq!(rig.metric(openings).await, Some(1.0));
     let answer = rig.get("/hold/").await;
     is_problem(&answer, 503, "circuit-open");
     assert_eq!(waits(&answer), 1);
@@ -292,6 +297,11 @@ async fn a_service_that_fails_is_left_alone_until_a_probe_succeeds() {
     for _ in 0..10 {
         assert_eq!(rig.get("/hold/").await.status(), 200);
     }
+    assert_eq!(rig.metric(is_open).await, Some(0.0));
+    assert!(rig.metric(openings).await >= Some(2.0));
+    // Of a service without a breaker nothing is said.
+    rig.put(once("hold", &[&backend])).await;
+    assert_eq!(rig.metric(is_open).await, None);
 }
 
 #[tokio::test]
