@@ -97,6 +97,21 @@ async fn until(status: StatusCode, at: &Replica, method: &str, path: &str, conte
     }
 }
 
+/// Waits until a catalog knows the instance.
+async fn has_instance(at: &Replica) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let answer = ask(at, "GET", "/services/web", None).await;
+        let instances =
+            answer.and_then(|(_, service)| Some(service["instances"].as_array()?.len()));
+        if instances == Some(1) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "the instance is never known");
+        sleep(LOOK).await;
+    }
+}
+
 /// What became of a call.
 async fn outcome(at: &Replica, id: &str) -> Value {
     let deadline = Instant::now() + PATIENCE;
@@ -157,7 +172,8 @@ async fn whoever_dies_nothing_is_lost_and_nothing_is_done_twice_that_must_not_be
     )
     .await;
     for replica in &replicas {
-        // It knows the service, and has found Redis.
+        // It knows whom to call, and has found Redis.
+        has_instance(replica).await;
         until(
             StatusCode::ACCEPTED,
             replica,
