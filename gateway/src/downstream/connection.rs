@@ -67,7 +67,9 @@ impl Front {
                     return self.refusals().refuse(stream, refused).await;
                 }
             }
-            if let Some(whole) = stream.take_whole() {
+            if self.proxy().relays
+                && let Some(whole) = stream.take_whole()
+            {
                 let is_last = left == 0;
                 match self
                     .proxy()

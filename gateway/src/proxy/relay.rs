@@ -82,7 +82,7 @@ impl GatewayProxy {
         is_last: bool,
         stopping: &ShutdownWatch,
     ) -> Relayed {
-        let Some(message) = Message::read(&whole).filter(|_| self.relays) else {
+        let Some(message) = Message::read(&whole) else {
             return Relayed::Declined(whole);
         };
         let mut ctx = Context::new(self.exchanges.enter());
