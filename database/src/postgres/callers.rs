@@ -7,7 +7,7 @@ use catalog_api::{Invalid, OpaqueId, Revision};
 use tokio_postgres::{Client, Row, types::Type};
 
 use super::{
-    columns::{column, get, micros, number},
+    columns::{column, from_json, get, micros, number, to_json},
     error::{Cause, Failure},
     pool::Pool,
 };
@@ -47,8 +47,7 @@ impl Callers for CallerNotes {
 
 /// There are few catalogs, so those that were killed are thrown away each time.
 async fn record(client: &Client, note: &CallerNote, age_max: Duration) -> Result<(), Failure> {
-    let draining = serde_json::to_string(&note.draining)
-        .map_err(|error| Failure::Failed(Cause::new(error.to_string())))?;
+    let draining = to_json(&note.draining)?;
     let recorded = client
         .execute_typed(
             "WITH old AS (DELETE FROM catalog.callers
@@ -102,13 +101,11 @@ async fn all(client: &Client, age_max: Duration) -> Result<Vec<CallerNote>, Fail
 fn note(row: &Row) -> Result<CallerNote, Failure> {
     let illegible = |error: Invalid| Failure::Failed(Cause::new(error.to_string()));
     let text = |index| get::<&str>(row, index);
-    let draining = serde_json::from_str(text(3)?)
-        .map_err(|error| Failure::Failed(Cause::new(error.to_string())))?;
     Ok(CallerNote {
         catalog: text(0)?.parse().map_err(illegible)?,
         name: text(1)?.parse().map_err(illegible)?,
         revision: Revision(number(get(row, 2)?)),
-        draining,
+        draining: from_json(text(3)?)?,
         age: Duration::from_micros(number(get(row, 4)?)),
     })
 }

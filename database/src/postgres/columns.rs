@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use catalog_api::Service;
+use serde::{Serialize, de::DeserializeOwned};
 use tokio_postgres::{Row, types::FromSql};
 
 use super::error::{Cause, Failure};
@@ -31,4 +32,14 @@ pub(super) fn get<'a, T: FromSql<'a>>(row: &'a Row, index: usize) -> Result<T, F
 pub(super) fn service(document: &str) -> Result<Service, Failure> {
     serde_json::from_str(document)
         .map_err(|error| Failure::Failed(Cause::new(format!("a document is no service: {error}"))))
+}
+
+/// A note's part that is kept as JSON.
+pub(super) fn to_json(part: &impl Serialize) -> Result<String, Failure> {
+    serde_json::to_string(part).map_err(|error| Failure::Failed(Cause::new(error.to_string())))
+}
+
+/// The reverse of [`to_json()`].
+pub(super) fn from_json<T: DeserializeOwned>(document: &str) -> Result<T, Failure> {
+    serde_json::from_str(document).map_err(|error| Failure::Failed(Cause::new(error.to_string())))
 }

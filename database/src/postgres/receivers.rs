@@ -10,11 +10,11 @@ use std::{
 };
 
 use async_trait::async_trait;
-use catalog_api::{DrainCounts, Invalid, OpaqueId, Receiver, Refused, Revision, ServiceId};
+use catalog_api::{Invalid, OpaqueId, Receiver, Refused, Revision, ServiceId};
 use tokio_postgres::{Client, Row, types::Type};
 
 use super::{
-    columns::{column, get, micros, number},
+    columns::{column, from_json, get, micros, number, to_json},
     error::{Cause, Failure},
     pool::Pool,
 };
@@ -107,8 +107,10 @@ async fn record(
         .map(|note| note.revision.map(|revision| column(revision.0)))
         .collect();
     let refused: Vec<String> = newest.values().map(|note| array(&note.refused)).collect();
-    let draining: Result<Vec<String>, Failure> =
-        newest.values().map(|note| json(&note.draining)).collect();
+    let draining: Result<Vec<String>, Failure> = newest
+        .values()
+        .map(|note| to_json(&note.draining))
+        .collect();
     let draining = draining?;
     let ages: Vec<i64> = newest.values().map(|note| micros(note.age)).collect();
     let recorded = client
@@ -146,10 +148,6 @@ fn array(refused: &Refused) -> String {
         .map(|id| column(id.0).to_string())
         .collect();
     format!("{{{}}}", numbers.join(","))
-}
-
-fn json(draining: &DrainCounts) -> Result<String, Failure> {
-    serde_json::to_string(draining).map_err(|error| Failure::Failed(Cause::new(error.to_string())))
 }
 
 async fn end(client: &Client, ended: &[OpaqueId]) -> Result<(), Failure> {
@@ -200,8 +198,6 @@ fn note(row: &Row) -> Result<ReceiverNote, Failure> {
     let text = |index| get::<&str>(row, index);
     let revision: Option<i64> = get(row, 3)?;
     let refused: Vec<i64> = get(row, 4)?;
-    let draining = serde_json::from_str(text(5)?)
-        .map_err(|error| Failure::Failed(Cause::new(error.to_string())))?;
     Ok(ReceiverNote {
         stream: text(0)?.parse().map_err(illegible)?,
         receiver: Receiver {
@@ -210,7 +206,7 @@ fn note(row: &Row) -> Result<ReceiverNote, Failure> {
         },
         revision: revision.map(|revision| Revision(number(revision))),
         refused: Refused::first_of(refused.into_iter().map(|id| ServiceId(number(id)))),
-        draining,
+        draining: from_json(text(5)?)?,
         age: Duration::from_micros(number(get(row, 6)?)),
     })
 }

@@ -196,11 +196,7 @@ async fn catalogs_share_what_is_kept_and_go_on_without() {
     for _ in 0..2 {
         let url = server.url().parse().unwrap();
         let catalog = Harness::start_with(|config| config.redis = Some(url)).await;
-        eventually("it is connected", async || {
-            let found = catalog.metric("service_catalog_redis_connected").await?;
-            (found == 1.0).then_some(())
-        })
-        .await;
+        catalog.until_redis_connected(1.0).await;
         catalog.put_service("web").await;
         register(&catalog, "web", "a", backend.port).await;
         catalogs.push(catalog);

@@ -179,6 +179,15 @@ impl Harness {
         Some(found["status"].as_str().unwrap().to_owned())
     }
 
+    /// Waits until the catalog has Redis (1) or has lost it (0).
+    pub(crate) async fn until_redis_connected(&self, wanted: f64) {
+        eventually("the metric tells", async || {
+            let found = self.metric("service_catalog_redis_connected").await?;
+            (found == wanted).then_some(())
+        })
+        .await;
+    }
+
     /// The value of one line of `/metrics`.
     pub(crate) async fn metric(&self, series: &str) -> Option<f64> {
         let text = self.get("/metrics").await.text;

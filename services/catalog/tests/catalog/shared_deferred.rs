@@ -31,18 +31,10 @@ async fn start(server: &RedisServer, limits: JobLimits, port: u16) -> Harness {
         config.jobs = limits;
     })
     .await;
-    connected(&catalog, 1.0).await;
+    catalog.until_redis_connected(1.0).await;
     catalog.put_service("web").await;
     register(&catalog, "web", "a", port).await;
     catalog
-}
-
-async fn connected(catalog: &Harness, wanted: f64) {
-    eventually("the metric tells", async || {
-        let found = catalog.metric("service_catalog_redis_connected").await?;
-        (found == wanted).then_some(())
-    })
-    .await;
 }
 
 /// Everything that is in the hashes of a Redis, as text.
@@ -112,7 +104,7 @@ async fn without_redis_the_answer_comes_at_once() {
     let location = later(&catalog, Method::GET, PATH).await;
     outcome(&catalog, &location).await;
     server.kill();
-    connected(&catalog, 0.0).await;
+    catalog.until_redis_connected(0.0).await;
     let call = catalog.call(Method::POST, PATH);
     let call = call.header("prefer", "respond-async");
     let answer = call.text("text/plain", "hello".to_owned()).send().await;
@@ -125,7 +117,7 @@ async fn without_redis_the_answer_comes_at_once() {
     asked.problem(503);
     assert_eq!(asked.header("retry-after"), "5");
     server.restart();
-    connected(&catalog, 1.0).await;
+    catalog.until_redis_connected(1.0).await;
     // This Redis has forgotten everything, and later calls go through it again.
     catalog.get(&location).await.problem(404);
     let location = later(&catalog, Method::GET, PATH).await;

@@ -15,18 +15,10 @@ use crate::{
 async fn start(server: &RedisServer, backend: &Backend) -> Harness {
     let url = server.url().parse().unwrap();
     let catalog = Harness::start_with(|config| config.redis = Some(url)).await;
-    connected(&catalog, 1.0).await;
+    catalog.until_redis_connected(1.0).await;
     catalog.put_service("web").await;
     register(&catalog, "web", "a", backend.port).await;
     catalog
-}
-
-async fn connected(catalog: &Harness, wanted: f64) {
-    eventually("the metric tells", async || {
-        let found = catalog.metric("service_catalog_redis_connected").await?;
-        (found == wanted).then_some(())
-    })
-    .await;
 }
 
 async fn call(catalog: &Harness, path: &str) {
@@ -107,7 +99,7 @@ async fn calls_go_on_without_redis_and_are_in_the_log_when_it_is_back() {
     server.kill();
     for catalog in &catalogs {
         call(catalog, "during").await;
-        connected(catalog, 0.0).await;
+        catalog.until_redis_connected(0.0).await;
         call(catalog, "during").await;
         // Each tells what it knows itself.
         shows(catalog, "process", 2).await;
@@ -118,7 +110,7 @@ async fn calls_go_on_without_redis_and_are_in_the_log_when_it_is_back() {
     }
     server.restart();
     for catalog in &catalogs {
-        connected(catalog, 1.0).await;
+        catalog.until_redis_connected(1.0).await;
         shows(catalog, "shared", 4).await;
         let left_out = catalog
             .metric("service_catalog_history_left_out_total")
