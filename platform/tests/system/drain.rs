@@ -52,6 +52,18 @@ async fn in_flight(operator: &Registry, count: u64) {
     .await;
 }
 
+/// A fleet whose first gateway has a request with the instance.
+async fn with_a_request() -> (Fleet, Backend, JoinHandle<String>) {
+    let fleet = block_in_place(|| Fleet::start(0));
+    let backend = Backend::start("a").await;
+    registered(&fleet.catalogs[0].registry(), &backend).await;
+    fleet.until_healthy("hold", 1).await;
+    backend.behave(Manner::Silent);
+    let request = held(fleet.gateways[0].address);
+    in_flight(&fleet.gateways[0].operator(), 1).await;
+    (fleet, backend, request)
+}
+
 /// Waits until a gateway knows that the instance drains: what ends before that is nothing to count.
 async fn knows(operator: &Registry) {
     eventually("the gateway knows", || async {
@@ -169,14 +181,8 @@ async fn every_gateway_of_every_catalog_is_waited_for() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_gateway_that_dies_leaves_its_requests_unknown() {
-    let mut fleet = block_in_place(|| Fleet::start(0));
+    let (mut fleet, _backend, request) = with_a_request().await;
     let registry = fleet.catalogs[0].registry();
-    let backend = Backend::start("a").await;
-    registered(&registry, &backend).await;
-    fleet.until_healthy("hold", 1).await;
-    backend.behave(Manner::Silent);
-    let request = held(fleet.gateways[0].address);
-    in_flight(&fleet.gateways[0].operator(), 1).await;
     let draining = tokio::spawn({
         let registry = registry.clone();
         // Longer than a catalog that has just started waits for gateways to come back.
@@ -194,14 +200,8 @@ async fn a_gateway_that_dies_leaves_its_requests_unknown() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_gateway_that_stops_says_that_it_has_finished() {
-    let mut fleet = block_in_place(|| Fleet::start(0));
+    let (mut fleet, backend, request) = with_a_request().await;
     let registry = fleet.catalogs[0].registry();
-    let backend = Backend::start("a").await;
-    registered(&registry, &backend).await;
-    fleet.until_healthy("hold", 1).await;
-    backend.behave(Manner::Silent);
-    let request = held(fleet.gateways[0].address);
-    in_flight(&fleet.gateways[0].operator(), 1).await;
     let draining = tokio::spawn({
         let registry = registry.clone();
         async move { registry.drain("hold", "a", LONG).await }
