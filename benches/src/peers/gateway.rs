@@ -131,7 +131,7 @@ fn routes(shape: &Shape) -> Result<String> {
     if shape.files {
         writeln!(
             text,
-            "[[routes]]\nname = \"static\"\npath_prefix = \"/static/\"\nfiles = true"
+            "[[routes]]\nname = \"static\"\npath_prefix = \"/static/\"\nanswer = \"static\""
         )?;
     }
     Ok(text)
