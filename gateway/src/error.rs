@@ -1,6 +1,6 @@
 //! Everything that can go wrong with a request, and the one place where that becomes a status.
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use pingora_error::{Error, ErrorSource, ErrorType};
@@ -10,7 +10,7 @@ use crate::{
     downstream::Malformed,
     metrics::RejectReason,
     route::{MethodSet, PathError},
-    upstream::NoEndpoint,
+    upstream::{NoEndpoint, Unsent},
 };
 
 /// Why the gateway answers a request itself.
@@ -142,7 +142,11 @@ impl GatewayError {
             | ErrorType::SocketError
             | ErrorType::BindError => Self::Connect,
             ErrorType::ReadTimedout | ErrorType::WriteTimedout if upstream => Self::UpstreamTimeout,
-            _ if upstream => Self::Upstream,
+            _ if upstream => match io_cause(error) {
+                Some(cause) if is_unsent(cause) => Self::DeadlineExceeded,
+                Some(cause) if cause.kind() == io::ErrorKind::TimedOut => Self::UpstreamTimeout,
+                _ => Self::Upstream,
+            },
             ErrorType::InvalidHTTPHeader => {
                 Self::Malformed("a header field or the message framing is invalid")
             }
@@ -335,10 +339,20 @@ fn seconds(retry_after: Duration) -> HeaderValue {
 
 /// What the client's stream found wrong with the framing of a request's content.
 fn malformed_content(error: &Error) -> Option<Malformed> {
+    io_cause(error)?.get_ref()?.downcast_ref().copied()
+}
+
+/// Whether an exchange ran out of time while its client was sending.
+fn is_unsent(cause: &io::Error) -> bool {
+    cause.get_ref().is_some_and(|inner| inner.is::<Unsent>())
+}
+
+/// What a connection said.
+fn io_cause(error: &Error) -> Option<&io::Error> {
     let mut cause = error.cause.as_deref()?;
     loop {
-        if let Some(error) = cause.downcast_ref::<std::io::Error>() {
-            return error.get_ref()?.downcast_ref().copied();
+        if let Some(error) = cause.downcast_ref() {
+            return Some(error);
         }
         cause = cause.downcast_ref::<Box<Error>>()?.cause.as_deref()?;
     }

@@ -256,10 +256,14 @@ impl ProxyHttp for Phases {
         &self,
         session: &mut Session,
         _body: &mut Option<Bytes>,
-        _end_of_stream: bool,
+        end_of_stream: bool,
         ctx: &mut Context,
     ) -> Result<()> {
-        passing::take_content(session, ctx).map_err(|error| ctx.fail(error))
+        passing::take_content(session, ctx).map_err(|error| ctx.fail(error))?;
+        if end_of_stream && let Some(attempt) = &ctx.attempt {
+            attempt.has_all();
+        }
+        Ok(())
     }
 
     async fn upstream_request_filter(

@@ -193,6 +193,14 @@ impl Route {
         &self.target
     }
 
+    /// The service that answers; none where the gateway does itself.
+    pub fn service(&self) -> Option<&ServiceName> {
+        match &self.target {
+            Target::Service(service) => Some(service),
+            _ => None,
+        }
+    }
+
     /// Who declared it.
     pub fn owner(&self) -> Owner {
         self.owner

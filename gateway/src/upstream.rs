@@ -25,6 +25,7 @@ mod random;
 mod registry;
 mod rendezvous;
 mod round_robin;
+mod silence;
 mod slow_start;
 mod socket;
 
@@ -44,3 +45,4 @@ pub use load::{Draining, Load};
 pub use pool::{Member, NoEndpoint, Pool, Tried};
 pub use registry::Endpoints;
 pub use round_robin::RoundRobin;
+pub(crate) use silence::{AnswerTime, Unsent, Upload};

@@ -94,7 +94,8 @@ pub(crate) fn finish(exchanged: &Exchanged<'_>, ctx: &mut Context, proxy: &Gatew
         status,
         bytes_received: Some(exchanged.bytes_received as u64),
         bytes_sent: Some(exchanged.bytes_sent as u64),
-        service: ctx.pool.as_ref().map(|pool| pool.service().as_str()),
+        // Of the route, not of the pool: what was refused on its way to a service names it, too.
+        service: route.and_then(|route| Some(route.service()?.as_str())),
         endpoint: attempt.map(|attempt| attempt.in_flight.endpoint().address()),
         cache: exchanged.cached.map(CacheResult::as_str),
         retries: Some(ctx.attempts.saturating_sub(1)),

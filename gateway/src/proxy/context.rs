@@ -12,7 +12,7 @@ use super::{Origin, ToService, caching::Caching, drain::Exchange};
 use crate::{
     error::GatewayError,
     route::Route,
-    upstream::{Affinity, Dial, InFlight, NoEndpoint, Passage, Place, Pool, Tried},
+    upstream::{Affinity, Dial, InFlight, NoEndpoint, Passage, Place, Pool, Tried, Upload},
 };
 
 /// State of one request, from its header to its log event.
@@ -66,6 +66,8 @@ pub struct Attempt {
     pub started: Instant,
     /// How it gets its connection; none where Pingora has it, which is for HTTP/2.
     pub(crate) dial: Option<Arc<Dial>>,
+    /// The content that is passed on as it comes; none where there is no content, or all of it had come.
+    pub(crate) upload: Option<Arc<Upload>>,
 }
 
 // === impl Attempt ===
@@ -76,6 +78,18 @@ impl Attempt {
         self.dial
             .as_ref()
             .map_or(by_pingora, |dial| dial.was_used())
+    }
+
+    /// The last of the request goes to the endpoint now.
+    pub(super) fn has_all(&self) {
+        self.upload.iter().for_each(|upload| upload.complete());
+    }
+
+    /// Whether the endpoint has not been given all of the request, because the client has not sent it.
+    pub(super) fn waits_for_client(&self) -> bool {
+        self.upload
+            .as_ref()
+            .is_some_and(|upload| !upload.is_whole())
     }
 
     /// The endpoint's answer begins with this status.

@@ -10,13 +10,13 @@ use std::{
 
 use catalog_api::Protocol;
 use pingora_core::upstreams::peer::HttpPeer;
-use pingora_error::{Error, ErrorSource};
+use pingora_error::{Error, ErrorSource, ErrorType};
 use pingora_proxy::Session;
 
 use super::{Context, context::Attempt, outcome, tunnel};
 use crate::{
     error::GatewayError,
-    upstream::{Dial, HealthChecker, NoEndpoint, Pool, Tried, is_refusal},
+    upstream::{AnswerTime, Dial, HealthChecker, NoEndpoint, Pool, Tried, Upload, is_refusal},
 };
 
 /// Idle time after which a connection that Pingora keeps, which is one of HTTP/2, is closed.
@@ -66,7 +66,7 @@ pub(super) fn next_attempt(
     Ok(peer)
 }
 
-/// Picks an endpoint for the next attempt, which begins with that.
+/// Picks an endpoint for the next attempt, which begins with that. `has_content` says that content is passed on as it comes.
 ///
 /// # Errors
 /// Nobody is left, or no time is.
@@ -95,12 +95,22 @@ pub(super) fn choose(ctx: &mut Context, has_content: bool) -> Result<Patience, G
         pool.metrics().retried();
     }
     let dials = !ctx.upgrade && pool.policy().protocol == Protocol::Http1;
+    let mut patience = Patience::of(&pool, left);
+    let upload = (has_content && !ctx.upgrade).then(Arc::<Upload>::default);
+    let mut sending = None;
+    if let (true, Some(upload), Some(silence)) = (dials, &upload, patience.read) {
+        let until = ctx.deadline.unwrap_or(now + silence).into();
+        sending = Some((Arc::clone(upload), AnswerTime { silence, until }));
+        // Pingora's would run while the client sends.
+        patience.read = None;
+    }
     ctx.attempt = Some(Attempt {
-        dial: dials.then(|| Dial::new(in_flight.endpoint(), has_content)),
+        dial: dials.then(|| Dial::new(in_flight.endpoint(), sending)),
+        upload,
         in_flight,
         started: now,
     });
-    Ok(Patience::of(&pool, left))
+    Ok(patience)
 }
 
 /// The attempt has a connection.
@@ -131,13 +141,15 @@ fn peer(pool: &Pool, address: std::net::SocketAddr, patience: Patience) -> HttpP
     options.connection_timeout = Some(patience.connect);
     options.total_connection_timeout = options.connection_timeout;
     options.idle_timeout = Some(UPSTREAM_IDLE_TIMEOUT);
-    if pool.policy().protocol == Protocol::H2 {
+    if pool.policy().protocol == Protocol::Http1 {
+        // With HTTP/2 Pingora would only stop sending and wait for the answer all the same.
+        options.write_timeout = patience.write;
+    } else {
         options.set_http_version(2, 2);
         options.max_h2_streams = UPSTREAM_STREAMS_MAX;
         options.h2_ping_interval = Some(UPSTREAM_PING_INTERVAL);
     }
     options.read_timeout = patience.read;
-    options.write_timeout = patience.write;
     peer
 }
 
@@ -171,11 +183,20 @@ pub(super) fn after_exchange_failure(
     if error.esource() != &ErrorSource::Upstream {
         return false;
     }
+    let failure = GatewayError::from_pingora(error);
+    // With HTTP/2 Pingora reads, and its time runs while the client sends.
+    let is_unsent = error.etype() == &ErrorType::ReadTimedout
+        && (ctx.attempt.as_ref()).is_some_and(Attempt::waits_for_client);
+    if is_unsent || matches!(failure, GatewayError::DeadlineExceeded) {
+        // The time was spent on waiting for the client, by the endpoint as well as here.
+        ctx.failure = Some(GatewayError::DeadlineExceeded);
+        return false;
+    }
     let reused = (ctx.attempt.as_ref()).map_or(exchange.was_reused, |attempt| {
         attempt.was_used(exchange.was_reused)
     });
     ctx.failed_on_reused = reused;
-    ctx.failure = Some(match GatewayError::from_pingora(error) {
+    ctx.failure = Some(match failure {
         // The last stretch before the deadline is read with what was left of it.
         GatewayError::UpstreamTimeout
             if ctx

@@ -18,24 +18,27 @@ use pingora_core::{
 use pingora_error::{Error, ErrorType, Result};
 use tokio::net::TcpStream;
 
-use super::{Endpoint, socket::ServiceSocket};
+use super::{AnswerTime, Endpoint, Upload, silence::Silence, socket::ServiceSocket};
 
 /// A way to an endpoint, for one attempt.
 #[derive(Debug)]
 pub(crate) struct Dial {
     endpoint: Arc<Endpoint>,
-    /// Whether content follows the head of the request.
-    has_content: bool,
+    /// The content that follows the head of the request, and what the answer to it is given.
+    upload: Option<(Arc<Upload>, AnswerTime)>,
     was_used: AtomicBool,
 }
 
 // === impl Dial ===
 
 impl Dial {
-    pub(crate) fn new(endpoint: &Arc<Endpoint>, has_content: bool) -> Arc<Self> {
+    pub(crate) fn new(
+        endpoint: &Arc<Endpoint>,
+        upload: Option<(Arc<Upload>, AnswerTime)>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             endpoint: Arc::clone(endpoint),
-            has_content,
+            upload,
             was_used: AtomicBool::new(false),
         })
     }
@@ -74,7 +77,9 @@ impl Connect for Dial {
     async fn connect(&self, _address: &SocketAddr) -> Result<Stream> {
         let connection = self.connection().await?;
         let idle = Arc::clone(self.endpoint.idle());
-        let socket = ServiceSocket::new(connection, idle, self.has_content);
+        let silence =
+            (self.upload.as_ref()).map(|(upload, time)| Silence::new(*time, Arc::clone(upload)));
+        let socket = ServiceSocket::new(connection, idle, silence);
         Ok(VirtualSocketStream::new(Box::new(socket)).into())
     }
 }

@@ -26,7 +26,10 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::idle::{IdleConnections, is_quiet};
+use super::{
+    idle::{IdleConnections, is_quiet},
+    silence::Silence,
+};
 use crate::gather::Gather;
 
 /// Bytes read at once: the head of an answer with 10 KiB of content.
@@ -40,6 +43,8 @@ pub(super) struct ServiceSocket {
     /// Read already, not asked for yet.
     ahead: Bytes,
     hold: Hold,
+    /// Watched where the request has content; Pingora watches otherwise.
+    silence: Option<Silence>,
     /// The last write waits for the endpoint, or was given up while it did.
     is_stuck: bool,
     is_over: bool,
@@ -65,12 +70,17 @@ impl ServiceSocket {
     pub(super) fn new(
         connection: TcpStream,
         idle: Arc<IdleConnections>,
-        has_content: bool,
+        silence: Option<Silence>,
     ) -> Self {
         Self {
             io: Some(Gather::new(connection)),
             ahead: Bytes::new(),
-            hold: if has_content { Hold::Next } else { Hold::Not },
+            hold: if silence.is_some() {
+                Hold::Next
+            } else {
+                Hold::Not
+            },
+            silence,
             is_stuck: false,
             is_over: false,
             idle,
@@ -98,6 +108,23 @@ impl ServiceSocket {
                 Poll::Ready(Ok(()))
             }
         }
+    }
+
+    /// Reads from the endpoint unless it has been silent for too long.
+    fn poll_receive(
+        &mut self,
+        cx: &mut Context<'_>,
+        out: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let read = self.io()?.poll_read(cx, out);
+        let Some(silence) = &mut self.silence else {
+            return read;
+        };
+        if read.is_ready() {
+            silence.sent();
+            return read;
+        }
+        silence.poll_over(cx).map(Err)
     }
 
     /// Whether nothing is left over of an exchange, and nothing has come after it.
@@ -136,11 +163,11 @@ impl AsyncRead for ServiceSocket {
         if this.ahead.is_empty() {
             ready!(this.poll_release(cx))?;
             if out.remaining() >= READ_BYTES {
-                return this.io()?.poll_read(cx, out);
+                return this.poll_receive(cx, out);
             }
             let mut space = [const { MaybeUninit::uninit() }; READ_BYTES];
             let mut some = ReadBuf::uninit(&mut space);
-            ready!(this.io()?.poll_read(cx, &mut some))?;
+            ready!(this.poll_receive(cx, &mut some))?;
             let (asked, more) = some
                 .filled()
                 .split_at(some.filled().len().min(out.remaining()));
@@ -166,6 +193,9 @@ impl AsyncWrite for ServiceSocket {
         self.is_over = false;
         let written = self.io()?.poll_write(cx, bytes);
         self.is_stuck = written.is_pending();
+        if let (Poll::Ready(Ok(_)), Some(silence)) = (&written, &mut self.silence) {
+            silence.taken();
+        }
         written
     }
 
@@ -182,6 +212,7 @@ impl AsyncWrite for ServiceSocket {
         self.is_stuck = flushed.is_pending();
         if flushed.is_ready() {
             self.hold = Hold::Not;
+            self.silence.iter_mut().for_each(Silence::taken);
         }
         flushed
     }
@@ -211,12 +242,15 @@ impl Drop for ServiceSocket {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use tokio::{
         io::{AsyncReadExt as _, AsyncWriteExt as _},
         net::TcpListener,
+        time::Instant,
     };
 
-    use super::*;
+    use super::{super::AnswerTime, *};
 
     struct Ends {
         gateway: ServiceSocket,
@@ -230,10 +264,20 @@ mod tests {
         let (gateway, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
         let idle = Arc::default();
         Ends {
-            gateway: ServiceSocket::new(gateway.unwrap(), Arc::clone(&idle), has_content),
+            gateway: ServiceSocket::new(
+                gateway.unwrap(),
+                Arc::clone(&idle),
+                has_content.then(long_silence),
+            ),
             service: accepted.unwrap().0,
             idle,
         }
+    }
+
+    fn long_silence() -> Silence {
+        let silence = Duration::from_secs(3600);
+        let until = Instant::now() + silence;
+        Silence::new(AnswerTime { silence, until }, Arc::default())
     }
 
     /// As `TransportConnector::release_stream` does.
@@ -301,7 +345,7 @@ mod tests {
         drop(ends.gateway);
         let again = ends.idle.take().expect("it was given back");
 
-        let mut dropped_before_its_end = ServiceSocket::new(again, Arc::clone(&ends.idle), false);
+        let mut dropped_before_its_end = ServiceSocket::new(again, Arc::clone(&ends.idle), None);
         dropped_before_its_end.write_all(b"x").await.unwrap();
         drop(dropped_before_its_end);
         assert!(ends.idle.take().is_none());

@@ -5,15 +5,17 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::Arc,
     time::Duration,
 };
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::time::timeout;
+use tokio::{sync::Semaphore, time::timeout};
 
 use crate::harness::{
-    Backend, Catalog, Connection, Message, eventually, get, request, send, service, with,
+    Backend, Behaviour, Catalog, Connection, Message, eventually, get, request, send, service,
+    steady_service, with,
 };
 use crate::program::{Process, command};
 
@@ -24,7 +26,7 @@ struct Logging {
     process: Process,
     log: PathBuf,
     backend: Backend,
-    _catalog: Catalog,
+    catalog: Catalog,
     _data: TempDir,
 }
 
@@ -50,7 +52,7 @@ impl Logging {
             process,
             log,
             backend,
-            _catalog: catalog,
+            catalog,
             _data: data,
         };
         eventually("the service is known", async || {
@@ -161,6 +163,64 @@ async fn refused_requests_have_an_event_too() {
         assert_eq!(event[field], expected, "{field} of {event}");
     }
     assert!(!event.to_string().contains("hush"), "{event}");
+}
+
+#[tokio::test]
+async fn what_a_service_is_spared_names_the_service_and_the_reason() {
+    let gateway = Logging::start("json").await;
+    let held = Arc::new(Semaphore::new(0));
+    let full = Backend::behaving("f", Behaviour::Held(Arc::clone(&held))).await;
+    let failing = Backend::behaving("b", Behaviour::Status(500)).await;
+    let declare = |name: &str, backend: &Backend, policy: &str, value: Value| {
+        let once = with(
+            steady_service(name, &[backend]),
+            "policy/retry",
+            json!({"attempts": 1}),
+        );
+        gateway.catalog.put(with(once, policy, value));
+    };
+    let limits = "policy/limits";
+    declare("short", &gateway.backend, limits, json!({"body_bytes": 8}));
+    let rate = json!({"rate": {"requests": 1, "per": "1h"}});
+    declare("rare", &gateway.backend, limits, rate);
+    declare("full", &full, limits, json!({"concurrency": 1}));
+    let breaker = json!({"requests_min": 1, "window": "10m", "open": "10m"});
+    declare("broken", &failing, "policy/breaker", breaker);
+    let address = gateway.address();
+    // What is asked first makes the next one too much; the content of `short` is that by itself.
+    eventually("the services are known", async || {
+        let mut known = true;
+        for (target, expected) in [("/short/", 413), ("/rare/", 429), ("/broken/", 503)] {
+            let answer = send(address, "POST", target, &[], "more than 8").await;
+            known &= answer.status() == expected;
+        }
+        known
+    })
+    .await;
+    let waiting = tokio::spawn(async move { get(address, "/full/").await });
+    eventually("a request is held", async || full.hits() == 1).await;
+    for (id, service, status, reason) in [
+        ("id-short", "short", 413, "body_too_large"),
+        ("id-rare", "rare", 429, "rate_limited"),
+        ("id-full", "full", 503, "concurrency"),
+        ("id-broken", "broken", 503, "circuit_open"),
+    ] {
+        let target = format!("/{service}/");
+        let answer = send(address, "POST", &target, &with_id(id), "more than 8").await;
+        assert_eq!(answer.status(), status, "{service}");
+        let event = gateway.event(id).await;
+        for (field, expected) in [
+            ("service", json!(service)),
+            ("http.route", json!(format!("{service}:{target}"))),
+            ("http.status", json!(status)),
+            ("reason", json!(reason)),
+            ("endpoint", Value::Null),
+        ] {
+            assert_eq!(event[field], expected, "{field} of {event}");
+        }
+    }
+    held.add_permits(1_000);
+    assert_eq!(waiting.await.unwrap().status(), 200);
 }
 
 #[tokio::test]

@@ -437,6 +437,37 @@ async fn a_stale_answer_stands_in_for_errors() {
 }
 
 #[tokio::test]
+async fn no_stale_answer_hides_that_a_client_asks_too_much() {
+    let rig = Rig::start().await;
+    let backend = origin("cache-control: max-age=60, stale-if-error=60|age: 61").await;
+    let kept = cached(&backend, json!({"stale_if_error": "1h"}));
+    let limits = |limits: Value| with(kept.clone(), "policy/limits", limits);
+    rig.put(limits(json!({"body_bytes": 100}))).await;
+    assert_eq!(rig.get("/c/x").await.text(), "/x 1");
+    backend.behave(Behaviour::Status(500));
+    assert_eq!(rig.get("/c/x").await.text(), "/x 1");
+    let long = "x".repeat(101);
+    for method in ["GET", "POST"] {
+        let refused = rig.send(method, "/c/x", &[], &long).await;
+        assert_eq!(refused.status(), 413, "{method}");
+    }
+    // Found out when the request is on its way to the service already.
+    let chunks = "3c\r\n{}\r\n".replace("{}", &"x".repeat(60)).repeat(2);
+    let head = "GET /c/x HTTP/1.1\r\nHost: gateway.test\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let mut client = Connection::open(rig.address()).await.unwrap();
+    client
+        .send(format!("{head}{chunks}0\r\n\r\n"))
+        .await
+        .unwrap();
+    assert_eq!(client.response().await.unwrap().status(), 413);
+
+    rig.put(limits(json!({"rate": {"requests": 1, "per": "1h"}})))
+        .await;
+    assert_eq!(rig.get("/c/x").await.text(), "/x 1");
+    assert_eq!(rig.get("/c/x").await.status(), 429);
+}
+
+#[tokio::test]
 async fn no_stale_answer_is_given_where_that_is_forbidden() {
     let rig = Rig::start().await;
     let backend =

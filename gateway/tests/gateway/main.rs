@@ -41,3 +41,4 @@ mod strict;
 mod tls;
 mod trusted_proxies;
 mod upgrade;
+mod uploads;

@@ -1,16 +1,12 @@
 //! What a service may declare to protect itself: limits, a circuit breaker, ejection, panic mode.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use gateway::upstream::Health;
 use http::Request;
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
-use tokio::{
-    io::AsyncWriteExt as _,
-    net::{TcpListener, TcpStream},
-    sync::Semaphore,
-};
+use tokio::sync::Semaphore;
 
 use crate::harness::{
     Backend, Behaviour, Connection, Http2, Message, Rig, eventually, get, instance, service,
@@ -213,47 +209,6 @@ async fn clients_can_be_told_apart_by_a_header_or_not_at_all() {
         let answer = rig.send("GET", target, &[("X-API-Key", key)], "").await;
         assert_eq!(answer.status(), status, "{target} {key}");
     }
-}
-
-// === time for sending ===
-
-#[tokio::test]
-async fn a_service_that_does_not_take_the_content_is_given_up() {
-    let rig = Rig::start().await;
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let deaf = tokio::spawn(async move {
-        let mut streams = Vec::new();
-        while let Ok((stream, _)) = listener.accept().await {
-            streams.push(stream);
-        }
-    });
-    let slow = json!({
-        "name": "hold",
-        "routes": [{"path_prefix": "/hold/"}],
-        "policy": {"timeouts": {"write": "300ms", "read": "50s"}, "retry": {"attempts": 1}},
-        "instances": [{"id": "a", "address": address.to_string()}],
-    });
-    rig.put(slow).await;
-    // More than the buffers of two sockets hold.
-    let length = 48 << 20;
-    let stream = TcpStream::connect(rig.address()).await.unwrap();
-    let (mut reading, mut writing) = stream.into_split();
-    let sending = tokio::spawn(async move {
-        let head = format!("POST /hold/ HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n");
-        writing.write_all(head.as_bytes()).await.unwrap();
-        let piece = vec![b'x'; 1 << 20];
-        // The gateway hangs up before it has everything.
-        while writing.write_all(&piece).await.is_ok() {}
-    });
-    let mut answer = Vec::new();
-    let reading = tokio::io::AsyncReadExt::read_to_end(&mut reading, &mut answer);
-    let _end = tokio::time::timeout(Duration::from_secs(20), reading).await;
-    let answer = String::from_utf8_lossy(&answer);
-    assert!(answer.starts_with("HTTP/1.1 504"), "{answer}");
-    sending.abort();
-    deaf.abort();
-    assert_eq!(rejected(&rig, "upstream_timeout").await, 1.0);
 }
 
 // === the circuit breaker ===

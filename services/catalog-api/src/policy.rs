@@ -16,6 +16,8 @@ mod timeouts;
 
 use serde::{Deserialize, Serialize};
 
+use crate::Invalid;
+
 pub use balance::{Balance, BalanceKind, CookieName, FieldName, HashBy, Sticky};
 pub use breaker::Breaker;
 pub use cache::Cache;
@@ -63,4 +65,25 @@ pub struct Policy {
     /// Share of healthy endpoints below which the unhealthy ones get requests, too.
     #[serde(skip_serializing_if = "PanicPercent::is_default")]
     pub panic_percent: PanicPercent,
+}
+
+// === impl Policy ===
+
+impl Policy {
+    /// Whether its parts fit together.
+    ///
+    /// # Errors
+    /// One of them would have no effect beside another.
+    pub(crate) fn check(&self) -> Result<(), Invalid> {
+        let Timeouts { read, write, .. } = self.timeouts;
+        if self.protocol == Protocol::H2 && write != Timeouts::default().write {
+            return Err(Invalid::new(
+                "timeouts.write",
+                format_args!(
+                    "has no effect with protocol \"h2\": leave it out, an endpoint that takes no more is given up after timeouts.read ({read})"
+                ),
+            ));
+        }
+        Ok(())
+    }
 }

@@ -1,6 +1,6 @@
 //! A service: what its owner declares, and what the catalog makes of it.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use crate::{
     Description, Instance, Metadata, MinInstances, Policy, Revision, Routes, ServiceId,
@@ -9,7 +9,7 @@ use crate::{
 
 /// What an owner declares about a service. Every field but the name has a default.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub struct ServiceSpec {
     /// Unique name.
     pub name: ServiceName,
@@ -145,5 +145,21 @@ impl ServiceSpec {
             routes: Routes::default(),
             policy: Policy::default(),
         }
+    }
+}
+
+// Each part is checked by its type, the whole when it is declared. A service that the catalog has already is not refused for what a
+// new release finds wrong with it.
+impl<'de> Deserialize<'de> for ServiceSpec {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let spec = Self::deserialize(deserializer)?;
+        spec.policy.check().map_err(D::Error::custom)?;
+        Ok(spec)
+    }
+}
+
+impl Serialize for ServiceSpec {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Self::serialize(self, serializer)
     }
 }

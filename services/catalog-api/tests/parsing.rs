@@ -195,6 +195,26 @@ fn impossible_policies_and_those_left_for_later_are_refused_by_name() {
 }
 
 #[test]
+fn what_has_no_effect_beside_another_part_is_refused_when_it_is_declared() {
+    let declared = |policy: serde_json::Value| json!({"name": "hold", "policy": policy});
+    let both = json!({"protocol": "h2", "timeouts": {"write": "2s"}});
+    let error = serde_json::from_value::<ServiceSpec>(declared(both.clone())).unwrap_err();
+    let error = error.to_string();
+    assert!(error.contains("timeouts.write has no effect"), "{error}");
+    assert!(error.contains("timeouts.read (30s)"), "{error}");
+    for fits in [
+        json!({"protocol": "h2", "timeouts": {"read": "2s"}}),
+        json!({"protocol": "h2", "timeouts": {"write": "30s"}}),
+        json!({"timeouts": {"write": "2s"}}),
+    ] {
+        let read = serde_json::from_value::<ServiceSpec>(declared(fits.clone()));
+        assert!(read.is_ok(), "{fits}: {read:?}");
+    }
+    // One that is there already stays there.
+    serde_json::from_value::<Policy>(both).unwrap();
+}
+
+#[test]
 fn only_the_name_is_needed() {
     let spec: ServiceSpec = serde_json::from_str(r#"{"name":"hold"}"#).unwrap();
     assert_eq!(spec, ServiceSpec::named("hold".parse().unwrap()));

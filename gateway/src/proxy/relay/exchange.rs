@@ -89,8 +89,8 @@ impl Relay<'_> {
     /// A connection to the next endpoint; none when that failed and another one may be tried.
     async fn connect(&mut self) -> Result<Option<Service>> {
         let (proxy, ctx) = (self.proxy, &mut self.ctx);
-        let has_content = !self.whole.content().is_empty();
-        let patience = retry::choose(ctx, has_content).map_err(|error| {
+        // What content there is has come.
+        let patience = retry::choose(ctx, false).map_err(|error| {
             outcome::gave_up(ctx);
             ctx.fail(error)
         })?;

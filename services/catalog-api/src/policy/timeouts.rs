@@ -10,9 +10,10 @@ use crate::{Invalid, Span};
 pub struct Timeouts {
     /// Opening a connection to an endpoint.
     pub connect: Span,
-    /// Longest silence of an endpoint while its answer is awaited or read.
+    /// Longest silence of an endpoint while its answer is awaited or read. It counts from the last of the request on; with HTTP/2,
+    /// from the first of it.
     pub read: Span,
-    /// Longest wait for an endpoint to take more of the request.
+    /// Longest wait for an endpoint to take more of the request. Not with HTTP/2.
     pub write: Span,
     /// The whole exchange with all its attempts. Not applied to upgraded connections.
     pub total: Span,

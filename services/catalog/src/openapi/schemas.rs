@@ -215,8 +215,8 @@ fn policy() -> Value {
         })),
         "timeouts": part(json!({
             "connect": text("Opening a connection"),
-            "read": text("Longest silence while an answer is awaited or read"),
-            "write": text("Longest wait for an instance to take more of the request; 30s is not written out"),
+            "read": text("Longest silence of an instance that has the whole request; with h2, from its head on"),
+            "write": text("Longest wait for an instance to take more of the request; 30s is not written out; not with h2"),
             "total": text("The whole exchange with all its attempts"),
         })),
         "retry": part(json!({
