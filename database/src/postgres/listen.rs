@@ -99,7 +99,11 @@ impl Listener {
             self.pool.renew();
             self.availability
                 .send_replace(Availability::Unavailable(cause.to_string()));
-            tokio::time::sleep(jittered(bound)).await;
+            tokio::select! {
+                () = tokio::time::sleep(jittered(bound)) => {}
+                // Somebody else got through: whoever writes now counts on its being heard elsewhere.
+                () = self.pool.connected() => {}
+            }
             bound = (bound * 2).min(RETRY.1);
         }
     }

@@ -15,6 +15,7 @@ use std::{
 use bb8::{ManageConnection, PooledConnection, QueueStrategy, RunError};
 use bb8_postgres::PostgresConnectionManager;
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 use tokio_postgres::{Client, NoTls};
 
 use super::{
@@ -49,6 +50,7 @@ pub(super) struct Pool {
     inner: bb8::Pool<Manager>,
     generation: Arc<AtomicU64>,
     refusal: Arc<Mutex<Option<Cause>>>,
+    connected: Arc<Notify>,
 }
 
 /// One connection for one piece of work.
@@ -69,6 +71,8 @@ struct Manager {
     generation: Arc<AtomicU64>,
     /// Why the last attempt to connect failed. The pool itself only says that time is up.
     refusal: Arc<Mutex<Option<Cause>>>,
+    /// Rings with every new connection.
+    connected: Arc<Notify>,
 }
 
 // === impl Pool ===
@@ -78,11 +82,13 @@ impl Pool {
     pub(super) fn new(config: &PostgresConfig) -> Self {
         let generation = Arc::new(AtomicU64::new(0));
         let refusal = Arc::new(Mutex::new(None));
+        let connected = Arc::new(Notify::new());
         let manager = Manager {
             driver: PostgresConnectionManager::new(config.driver.clone(), NoTls),
             connect_wait_max: config.connect_wait_max,
             generation: Arc::clone(&generation),
             refusal: Arc::clone(&refusal),
+            connected: Arc::clone(&connected),
         };
         let inner = bb8::Pool::builder()
             .max_size(CONNECTIONS_MAX)
@@ -97,7 +103,13 @@ impl Pool {
             inner,
             generation,
             refusal,
+            connected,
         }
+    }
+
+    /// Waits until there has been a new connection since the last call.
+    pub(super) async fn connected(&self) {
+        self.connected.notified().await;
     }
 
     pub(super) async fn get(&self) -> Result<Checkout<'_>, Failure> {
@@ -189,8 +201,10 @@ impl ManageConnection for Manager {
             Err(_) => Err(Cause::new("the server did not answer in time")),
         };
         *self.refusal.lock() = client.as_ref().err().cloned();
+        let client = client?;
+        self.connected.notify_one();
         Ok(Connection {
-            client: client?,
+            client,
             generation,
             in_use: false,
         })

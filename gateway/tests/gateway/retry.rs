@@ -149,11 +149,12 @@ async fn when_everyone_failed_the_answer_tells_of_the_failure_not_of_the_shortag
 #[tokio::test]
 async fn a_budget_of_zero_leaves_only_the_reserve() {
     let rig = Rig::start().await;
-    let backends = [
-        Backend::behaving("a", Behaviour::Close).await,
-        Backend::behaving("b", Behaviour::Close).await,
-    ];
-    let service = steady_service("hold", &backends.each_ref());
+    // So many that none of them fails a hundred times, which would take it out however fast that goes.
+    let mut backends = Vec::new();
+    for name in ["a", "b", "c", "d", "e", "f"] {
+        backends.push(Backend::behaving(name, Behaviour::Close).await);
+    }
+    let service = steady_service("hold", &backends.iter().collect::<Vec<_>>());
     let retry = json!({"attempts": 2, "budget_percent": 0});
     let started = Instant::now();
     rig.put(with(service, "policy/retry", retry)).await;

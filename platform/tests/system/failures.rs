@@ -135,6 +135,12 @@ async fn the_database_is_killed(fleet: &mut Fleet, loads: &[Load], backend: &Bac
             write.await.status().is_success()
         })
         .await;
+        // It can write a moment before it notices that it could not.
+        eventually("the catalog says that it is up to date", || async {
+            let report = registry.text("/readyz?verbose").await;
+            !report.contains("stale since")
+        })
+        .await;
     }
     converged(fleet).await;
     fleet.until_healthy(NAMES, 3).await;

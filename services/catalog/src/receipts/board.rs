@@ -45,8 +45,7 @@ pub(super) struct Board {
     looked_at: Option<Instant>,
     /// Somebody unknown has sent a receipt since then.
     stranger: bool,
-    /// Until then, what is seen in the store may not be everybody.
-    unsure_until: Option<Instant>,
+    sight: Sight,
     /// What the other catalogs do not know yet: streams with news, streams that ended.
     news: HashSet<OpaqueId>,
     ended: HashSet<OpaqueId>,
@@ -55,6 +54,17 @@ pub(super) struct Board {
     accepted: VecDeque<(Revision, Instant)>,
     /// Since when somebody waits, and how many since then.
     waiting: BTreeMap<Instant, usize>,
+}
+
+/// Whether everybody who reads elsewhere can be seen in the store.
+#[derive(Clone, Copy, Default)]
+enum Sight {
+    #[default]
+    Clear,
+    /// The store is away, or has come back without this catalog having noticed.
+    Lost,
+    /// The store was away: until then, what is seen there may not be everybody.
+    Settling(Instant),
 }
 
 /// How far a reader is.
@@ -322,14 +332,36 @@ impl Board {
         propagated
     }
 
-    /// The store was away.
-    pub(super) fn lost_sight(&mut self, now: Instant) {
-        self.unsure_until = Some(now + SETTLING);
+    /// The store is away. Nothing that is seen there counts until [`Self::regained_sight`], not even a look that succeeds: the store can
+    /// answer before this catalog has noticed that it was started anew, and empty.
+    pub(super) fn lost_sight(&mut self) {
+        self.sight = Sight::Lost;
+    }
+
+    /// The store is there. Answers whether it was away: then whatever was told before may be lost.
+    pub(super) fn regained_sight(&mut self, now: Instant) -> bool {
+        let was_away = matches!(self.sight, Sight::Lost);
+        if was_away {
+            self.sight = Sight::Settling(now + SETTLING);
+            self.noted_at = None;
+        }
+        was_away
+    }
+
+    /// A look failed, or cannot be relied on.
+    pub(super) fn look_failed(&mut self, now: Instant) {
+        if !matches!(self.sight, Sight::Lost) {
+            self.sight = Sight::Settling(now + SETTLING);
+        }
     }
 
     /// Whether everybody is known who was there at some time.
     pub(super) fn has_looked_since(&self, since: Instant) -> bool {
-        let enough = self.unsure_until.map_or(since, |until| since.max(until));
+        let enough = match self.sight {
+            Sight::Clear => since,
+            Sight::Settling(until) => since.max(until),
+            Sight::Lost => return false,
+        };
         self.looked_at.is_some_and(|at| at >= enough)
     }
 

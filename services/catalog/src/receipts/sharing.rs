@@ -11,8 +11,8 @@
 //! What a catalog says of its own calls to draining instances goes the same way. It is made up before the notes about readers and
 //! recorded after them: who finds an instance in it finds every stream that was opened before that was known.
 //!
-//! After the store was away nobody is sure for 3.5 s who is there: the notes may be gone, and the others have to see that it is back.
-//! Writes that wait go on waiting meanwhile.
+//! While the store is away, and for 3.5 s afterwards, nobody is sure who is there: the notes may be gone, and the others have to see
+//! that it is back. Writes that wait go on waiting meanwhile.
 
 use std::{sync::Arc, time::Duration};
 
@@ -32,6 +32,9 @@ use crate::{drain::Witnesses, follower::chain};
 /// Pause after the store could not be asked.
 const RETRY: Duration = Duration::from_millis(500);
 
+/// A turn that takes longer may have waited for a database that crashed and came back meanwhile.
+const TURN_MAX: Duration = Duration::from_millis(500);
+
 /// Exchanges receipts with the other catalogs.
 pub(crate) struct Sharing {
     pub(crate) receipts: Arc<Receipts>,
@@ -49,32 +52,38 @@ impl Sharing {
     /// Runs until the stop is asked for, and then says that every stream of this catalog has ended.
     pub(crate) async fn run(mut self, shutdown: Shutdown) {
         let mut availability = self.availability.clone();
-        let mut was_away = false;
         let mut failing = false;
         loop {
             let pause = self.receipts.board.lock().until_look(Instant::now());
             tokio::select! {
+                // That the store is away must not wait until nothing else is to be done.
+                biased;
                 () = shutdown.requested() => return self.leave().await,
-                () = self.called() => {}
-                () = sleep(pause) => {}
                 // The sender lives as long as the store. A branch that fails is not looked at again.
                 Ok(()) = availability.changed() => {
                     let is_away = *availability.borrow_and_update() != Availability::Available;
-                    // After a crash of the database the notes are gone.
-                    let is_back = was_away && !is_away;
-                    was_away = is_away;
-                    if !is_back {
+                    let mut board = self.receipts.board.lock();
+                    if is_away {
+                        board.lost_sight();
+                    }
+                    // It is told that the store is there whenever somebody has looked.
+                    if is_away || !board.regained_sight(Instant::now()) {
                         continue;
                     }
-                    let mut board = self.receipts.board.lock();
-                    board.put_back(Notes::default());
-                    board.lost_sight(Instant::now());
+                    // After a crash of the database the notes are gone.
                     self.said = None;
                 }
+                () = self.called() => {}
+                () = sleep(pause) => {}
             }
+            let begun = Instant::now();
             let pause = match self.turn().await {
                 Ok(()) => {
                     failing = false;
+                    let now = Instant::now();
+                    if now - begun > TURN_MAX {
+                        self.receipts.board.lock().look_failed(now);
+                    }
                     LOOK_MIN
                 }
                 Err(error) => {
@@ -82,7 +91,7 @@ impl Sharing {
                         tracing::warn!(error = %chain(&error), "cannot exchange receipts with the other catalogs");
                     }
                     failing = true;
-                    self.receipts.board.lock().lost_sight(Instant::now());
+                    self.receipts.board.lock().look_failed(Instant::now());
                     RETRY
                 }
             };
