@@ -6,7 +6,7 @@
 //!                                       └─ none ──▶ one request asks the service ─▶ kept when it may be (freshness) and is whole
 //! ```
 //!
-//! Pingora's state machine says what happens when; here is what it leaves open: what an object's identity is ([`key`], [`vary`]), what may
+//! Pingora's state machine says what happens when, except for a hit that needs no decision ([`Cache::get`]). Here is what it leaves open: what an object's identity is ([`key`], [`vary`]), what may
 //! be kept and for how long ([`freshness`], [`directives`]), and where it is ([`store`]: bounded in bytes, S3-FIFO, 16 locks).
 //!
 //! An object becomes visible when it is whole, not before: whoever waits for a fetch gets the object, or takes over when the fetch fails. Pingora
@@ -31,18 +31,20 @@ mod vary;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use catalog_api::ServiceId;
+use http::HeaderMap;
 use pingora_cache::{CacheKey, lock::CacheLock, predictor::Predictor};
 use tokio::sync::watch;
 
 use crate::{route::RequestPath, snapshot::Snapshot};
 use key::Keys;
 use purge::Selector;
+use shard::EntryId;
 use store::Store;
 
 pub(crate) use directives::Directives;
 pub(crate) use freshness::{Request, assess};
 pub(crate) use key::Identity;
-pub(crate) use object::{StoredUrl, TAG_FIELDS};
+pub(crate) use object::{Object, StoredUrl, TAG_FIELDS};
 pub(crate) use vary::variance;
 
 /// How long a request that fetches holds up the others that want the same. Then one of them fetches as well: the first client may be slow
@@ -167,6 +169,23 @@ impl Cache {
     /// What could not be kept.
     pub(crate) fn predictor(&self) -> &Predictor<16> {
         &self.predictor
+    }
+
+    /// The object for a request, as Pingora's state machine would find it: the first that was kept of the URL, or the variant that the
+    /// first one's `Vary` leads to. It may be stale.
+    pub(crate) fn get(&self, identity: &Identity<'_>, request: &HeaderMap) -> Option<Arc<Object>> {
+        let primary = self.keys.entry(identity);
+        let url = key::url_of(&primary);
+        let first = self.store.get(url, EntryId::from_be_bytes(primary))?;
+        let Some(wanted) = variance(&first.header.headers, request) else {
+            return Some(first);
+        };
+        if first.variance == Some(wanted) {
+            return Some(first);
+        }
+        let variant = self.store.get(url, key::variant_of(primary, wanted))?;
+        let is_it = variance(&variant.header.headers, request) == variant.variance;
+        (is_it && !variant.is_void_beside(&first)).then_some(variant)
     }
 
     /// The key of a request, as Pingora wants it.

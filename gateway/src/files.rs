@@ -5,8 +5,11 @@
 //!      ─▶ preconditions (RFC 9110 §13) ─▶ 304 │ 412 │ range │ whole
 //! ```
 //!
-//! The folder may change at any time; nothing about it is remembered but compressed bodies, by what they were made of. Everything that can wait
-//! for a disk runs on the blocking pool, at most [`READS_MAX`] at a time.
+//! The folder may change at any time; nothing about it is remembered but compressed bodies, by what they were made of.
+//!
+//! Files that are asked for often are in the kernel's memory. So each of these steps is tried at once first, in a way that never waits for
+//! a disk (`RESOLVE_CACHED`, `RWF_NOWAIT`); what would wait runs on the blocking pool, at most [`READS_MAX`] at a time. A cache of open files
+//! would save four system calls of a microsecond each, and show what is no longer there.
 //!
 //! Must not know: Pingora, routes, services.
 
@@ -20,10 +23,18 @@ mod open;
 pub(crate) mod properties;
 mod range;
 
-use std::{fs::File, os::unix::fs::FileExt as _, path::Path, sync::Arc, time::SystemTime};
+use std::{
+    fs::{File, Metadata},
+    io::IoSliceMut,
+    os::unix::fs::FileExt as _,
+    path::Path,
+    sync::Arc,
+    time::SystemTime,
+};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
+use rustix::io::{ReadWriteFlags, preadv2};
 use tokio::sync::Semaphore;
 
 use compress::Compressed;
@@ -80,6 +91,29 @@ pub(crate) enum FilesError {
     Unreadable,
 }
 
+/// Whether somebody may wait for a disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Patience {
+    /// On a thread that serves requests.
+    None,
+    /// On the blocking pool.
+    Waits,
+}
+
+/// Why there is no file.
+#[derive(Debug)]
+enum Miss {
+    /// It cannot be told without waiting.
+    WouldWait,
+    No(FilesError),
+}
+
+impl From<FilesError> for Miss {
+    fn from(error: FilesError) -> Self {
+        Self::No(error)
+    }
+}
+
 /// A file that was found.
 struct Found {
     file: File,
@@ -122,13 +156,8 @@ impl Files {
         }
         let accepted = Accepted::read(request);
         let has_range = request.contains_key(header::RANGE);
-        let (folder, siblings) = (folder.to_owned(), accepted.clone());
         let wanted = names.join("/");
-        let name = wanted.clone();
-        let found = self
-            .blocking(move || find(&folder, &name, &siblings))
-            .await??;
-        let Some(found) = found else {
+        let Some(found) = self.find(folder, &wanted, &accepted).await? else {
             return Ok(moved(location));
         };
         let kind = kind::of(&wanted);
@@ -159,7 +188,33 @@ impl Files {
         from: u64,
         length: u64,
     ) -> Result<Bytes, FilesError> {
+        if let Some(bytes) = read_cached(&file, from, length) {
+            return Ok(bytes);
+        }
         self.blocking(move || read_at(&file, from, length)).await?
+    }
+
+    async fn find(
+        &self,
+        folder: &Path,
+        name: &str,
+        accepted: &Accepted,
+    ) -> Result<Option<Found>, FilesError> {
+        match find(folder, name, accepted, Patience::None) {
+            Ok(found) => return Ok(found),
+            Err(Miss::No(error)) => return Err(error),
+            Err(Miss::WouldWait) => {}
+        }
+        let (folder, name) = (folder.to_owned(), name.to_owned());
+        let accepted = accepted.clone();
+        self.blocking(
+            move || match find(&folder, &name, &accepted, Patience::Waits) {
+                Ok(found) => Ok(found),
+                Err(Miss::No(error)) => Err(error),
+                Err(Miss::WouldWait) => Err(FilesError::Unreadable),
+            },
+        )
+        .await?
     }
 
     /// In which encoding the file is compressed here; none when it is not.
@@ -210,33 +265,40 @@ impl Files {
 }
 
 /// The file, or the best of its compressed siblings. None for a folder, which is asked for with a slash at its end.
-fn find(folder: &Path, name: &str, accepted: &Accepted) -> Result<Option<Found>, FilesError> {
-    let root = open::root(folder).ok_or(FilesError::NoFolder)?;
-    let plain = match open::beneath(&root, name)? {
+fn find(
+    folder: &Path,
+    name: &str,
+    accepted: &Accepted,
+    patience: Patience,
+) -> Result<Option<Found>, Miss> {
+    let root = open::root(folder, patience)?;
+    let plain = match open::beneath(&root, name, patience)? {
         open::Opened::Folder => return Ok(None),
-        open::Opened::File(file) => found(file, None)?,
+        open::Opened::File(file, metadata) => Found::new(file, &metadata, None),
     };
     for encoding in accepted.in_order(&Encoding::ALL) {
         let sibling = format!("{name}.{}", encoding.suffix());
-        if let Ok(open::Opened::File(file)) = open::beneath(&root, &sibling) {
-            let sibling = found(file, Some(encoding))?;
-            // One that is older was made of something else.
-            if sibling.modified >= plain.modified {
-                return Ok(Some(sibling));
+        match open::beneath(&root, &sibling, patience) {
+            Ok(open::Opened::File(file, metadata)) => {
+                let sibling = Found::new(file, &metadata, Some(encoding));
+                // One that is older was made of something else.
+                if sibling.modified >= plain.modified {
+                    return Ok(Some(sibling));
+                }
             }
+            Err(Miss::WouldWait) => return Err(Miss::WouldWait),
+            Ok(open::Opened::Folder) | Err(Miss::No(_)) => {}
         }
     }
     Ok(Some(plain))
 }
 
-fn found(file: File, encoding: Option<Encoding>) -> Result<Found, FilesError> {
-    let metadata = file.metadata().map_err(|_| FilesError::Unreadable)?;
-    Ok(Found {
-        length: metadata.len(),
-        modified: metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH),
-        file,
-        encoding,
-    })
+/// What is in the kernel's memory of a file. None when some of it is not, and for everything else that is not as expected.
+fn read_cached(file: &File, from: u64, length: u64) -> Option<Bytes> {
+    let mut bytes = vec![0; usize::try_from(length).ok()?];
+    let mut slices = [IoSliceMut::new(&mut bytes)];
+    let read = preadv2(file, &mut slices, from, ReadWriteFlags::NOWAIT).ok()?;
+    (read as u64 == length).then(|| bytes.into())
 }
 
 fn read_at(file: &File, from: u64, length: u64) -> Result<Bytes, FilesError> {
@@ -352,6 +414,19 @@ fn empty(status: StatusCode, mut headers: HeaderMap) -> Answer {
         status,
         headers,
         content: Content::Empty,
+    }
+}
+
+// === impl Found ===
+
+impl Found {
+    fn new(file: File, metadata: &Metadata, encoding: Option<Encoding>) -> Self {
+        Self {
+            length: metadata.len(),
+            modified: metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH),
+            file,
+            encoding,
+        }
     }
 }
 

@@ -7,10 +7,13 @@
 use std::hash::Hasher;
 
 use http::HeaderMap;
-use pingora_cache::key::HashBinary;
+use pingora_cache::key::{CacheHashKey, HashBinary};
 use siphasher::sip::SipHasher24;
 
-use super::{object::StoredUrl, shard::UrlId};
+use super::{
+    object::StoredUrl,
+    shard::{EntryId, UrlId},
+};
 
 /// What a trusted proxy tells of the URL, besides the scheme.
 const CLAIMED: [&str; 3] = ["x-forwarded-host", "x-forwarded-port", "x-forwarded-prefix"];
@@ -32,6 +35,12 @@ pub(crate) struct Identity<'a> {
     pub(crate) authorized: bool,
     /// What the service is asked for, when that is not path and query of the URL.
     pub(crate) upstream_target: Option<&'a str>,
+}
+
+/// A variant of an identity, for Pingora's way of making one hash of both.
+struct Variant {
+    primary: HashBinary,
+    variance: HashBinary,
 }
 
 // === impl Keys ===
@@ -88,6 +97,25 @@ pub(super) fn url_of(entry: &HashBinary) -> UrlId {
     let mut url = [0; 8];
     url.copy_from_slice(&entry[..8]);
     UrlId::from_be_bytes(url)
+}
+
+/// The variant of an identity, under the name that Pingora gives it.
+pub(super) fn variant_of(primary: HashBinary, variance: HashBinary) -> EntryId {
+    EntryId::from_be_bytes(Variant { primary, variance }.combined_bin())
+}
+
+impl CacheHashKey for Variant {
+    fn primary_bin(&self) -> HashBinary {
+        self.primary
+    }
+
+    fn variance_bin(&self) -> Option<HashBinary> {
+        Some(self.variance)
+    }
+
+    fn user_tag(&self) -> &str {
+        ""
+    }
 }
 
 /// A part with its length, so that no two sequences of parts are the same bytes.

@@ -45,12 +45,13 @@ pub(super) struct Body {
 
 /// A kept answer. Never changed; a validation makes another one with the same body.
 #[derive(Debug)]
-pub(super) struct Object {
+pub(crate) struct Object {
     pub(super) url: Arc<StoredUrl>,
     pub(super) header: ResponseHeader,
     pub(super) body: Arc<Body>,
     times: Times,
-    variance: Option<HashBinary>,
+    /// What of a request it depends on, as the request that fetched it had it.
+    pub(super) variance: Option<HashBinary>,
     charge: Charge,
 }
 
@@ -110,6 +111,31 @@ impl Object {
             meta.set_variance(variance);
         }
         meta
+    }
+
+    /// The service's answer, without its content.
+    pub(crate) fn header(&self) -> &ResponseHeader {
+        &self.header
+    }
+
+    /// The content.
+    pub(crate) fn content(&self) -> &Bytes {
+        &self.body.bytes
+    }
+
+    /// How old it is (RFC 9111 §4.2.3).
+    pub(crate) fn age(&self, now: SystemTime) -> Duration {
+        now.duration_since(self.times.epoch).unwrap_or_default()
+    }
+
+    /// For how long it may be sent without asking the service; none when it may not.
+    pub(crate) fn fresh_for(&self, now: SystemTime) -> Option<Duration> {
+        self.times.fresh_until.duration_since(now).ok()
+    }
+
+    /// Whether it is void beside another variant of its URL, whose provenance tells of a purge of all of them.
+    pub(super) fn is_void_beside(&self, first: &Self) -> bool {
+        self.times.provenance < first.times.provenance
     }
 
     /// All its bytes.

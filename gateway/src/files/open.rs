@@ -2,20 +2,26 @@
 //!
 //! `openat2(2)` with `RESOLVE_BENEATH` lets the kernel refuse every way out, links and races included. Linux has it since 5.6; where it is
 //! missing or filtered, names are opened one by one and no link is followed.
+//!
+//! With `RESOLVE_CACHED` (Linux 5.12) the kernel opens only what it need not ask a disk for, so that whoever serves requests can do it.
 
-use std::{fs::File, os::fd::OwnedFd, path::Path};
+use std::{
+    fs::{File, Metadata},
+    os::fd::{AsFd, OwnedFd},
+    path::Path,
+};
 
 use rustix::{
-    fs::{Mode, OFlags, ResolveFlags, openat, openat2},
+    fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2},
     io::Errno,
 };
 
-use super::FilesError;
+use super::{FilesError, Miss, Patience};
 
 /// What a name leads to.
 #[derive(Debug)]
 pub(super) enum Opened {
-    File(File),
+    File(File, Metadata),
     Folder,
 }
 
@@ -26,28 +32,54 @@ const READ: OFlags = OFlags::RDONLY
     .union(OFlags::NOCTTY);
 const PASS: OFlags = OFlags::PATH.union(OFlags::CLOEXEC).union(OFlags::DIRECTORY);
 
-/// The folder; none when it is not there or is none.
-pub(super) fn root(folder: &Path) -> Option<OwnedFd> {
-    rustix::fs::open(folder, PASS, Mode::empty()).ok()
+/// The folder.
+pub(super) fn root(folder: &Path, patience: Patience) -> Result<OwnedFd, Miss> {
+    let opened = match patience {
+        Patience::Waits => rustix::fs::open(folder, PASS, Mode::empty()),
+        Patience::None => Ok(open_cached(CWD, folder, PASS, ResolveFlags::empty())?),
+    };
+    opened.map_err(|_| FilesError::NoFolder.into())
 }
 
 /// Opens `names`, separated by `/`, beneath the folder.
-pub(super) fn beneath(root: &OwnedFd, names: &str) -> Result<Opened, FilesError> {
+pub(super) fn beneath(root: &OwnedFd, names: &str, patience: Patience) -> Result<Opened, Miss> {
     let within = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-    let opened = match openat2(root, names, READ, Mode::empty(), within) {
-        Err(Errno::NOSYS | Errno::PERM) => one_by_one(root, names),
-        opened => opened,
+    let opened = match patience {
+        Patience::None => open_cached(root, Path::new(names), READ, within)?,
+        Patience::Waits => match openat2(root, names, READ, Mode::empty(), within) {
+            Err(Errno::NOSYS | Errno::PERM) => one_by_one(root, names),
+            opened => opened,
+        }
+        .map_err(failure)?,
     };
-    let file = File::from(opened.map_err(failure)?);
+    let file = File::from(opened);
     let metadata = file.metadata().map_err(|_| FilesError::Unreadable)?;
     if metadata.is_dir() {
         return Ok(Opened::Folder);
     }
     // Pipes, sockets and devices are not for clients.
-    metadata
-        .is_file()
-        .then_some(Opened::File(file))
-        .ok_or(FilesError::NotFound)
+    if !metadata.is_file() {
+        return Err(FilesError::NotFound.into());
+    }
+    Ok(Opened::File(file, metadata))
+}
+
+/// Opens what the kernel has in memory. Only that something is not there is believed: every other failure may be one of this way of
+/// asking, which is looked into by whoever may wait.
+fn open_cached(
+    folder: impl AsFd,
+    path: &Path,
+    flags: OFlags,
+    within: ResolveFlags,
+) -> Result<OwnedFd, Miss> {
+    let resolve = within | ResolveFlags::CACHED;
+    match openat2(folder, path, flags, Mode::empty(), resolve) {
+        Ok(opened) => Ok(opened),
+        Err(Errno::NOENT) if within.contains(ResolveFlags::BENEATH) => {
+            Err(FilesError::NotFound.into())
+        }
+        Err(_) => Err(Miss::WouldWait),
+    }
 }
 
 fn one_by_one(root: &OwnedFd, names: &str) -> Result<OwnedFd, Errno> {
@@ -93,7 +125,7 @@ mod tests {
         fs::write(at("in/file"), "x").unwrap();
         symlink("in/file", at("link")).unwrap();
         symlink("/", at("out")).unwrap();
-        let root = root(folder.path()).unwrap();
+        let root = root(folder.path(), Patience::Waits).unwrap();
         assert!(one_by_one(&root, "in/file").is_ok());
         for refused in ["link", "out/etc/passwd", "in/nothing", "nothing"] {
             assert!(one_by_one(&root, refused).is_err(), "{refused}");
@@ -112,17 +144,19 @@ mod tests {
             for (target, link) in [("..", "up"), ("/", "far"), ("../in", "in/in"), (".", "loop"), ("../../secret", "in/secret")] {
                 symlink(target, folder.join(link)).unwrap();
             }
-            let root = root(&folder).unwrap();
+            let root = root(&folder, Patience::Waits).unwrap();
             // As the gateway does it, and without the check of the names.
             let raw = path.trim_start_matches('/').to_owned();
             let parsed = super::super::name::parse(&path).map(|names| names.join("/"));
             for names in [Some(raw), parsed].into_iter().flatten() {
                 let walked = one_by_one(&root, &names);
                 let walked = walked.ok().map(File::from);
-                let opened = match beneath(&root, &names) {
-                    Ok(Opened::File(file)) => Some(file),
-                    _ => None,
-                };
+                let opened = [Patience::Waits, Patience::None]
+                    .into_iter()
+                    .filter_map(|patience| match beneath(&root, &names, patience) {
+                        Ok(Opened::File(file, _)) => Some(file),
+                        _ => None,
+                    });
                 for mut file in walked.into_iter().chain(opened) {
                     let mut content = String::new();
                     // A folder has no content.

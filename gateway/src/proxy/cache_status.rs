@@ -16,10 +16,7 @@ pub(super) fn describe(cache: &HttpCache, status: StatusCode) -> (CacheResult, S
             CacheResult::Hit,
             format!("fwd=uri-miss; collapsed; ttl={}", ttl(cache.cache_meta())),
         ),
-        CachePhase::Hit => (
-            CacheResult::Hit,
-            format!("hit; ttl={}", ttl(cache.cache_meta())),
-        ),
+        CachePhase::Hit => return (CacheResult::Hit, hit(ttl(cache.cache_meta()))),
         CachePhase::StaleUpdating => (
             CacheResult::Stale,
             format!("hit; ttl={}", ttl(cache.cache_meta())),
@@ -69,6 +66,11 @@ pub(super) fn describe(cache: &HttpCache, status: StatusCode) -> (CacheResult, S
         ),
     };
     (result, format!("{INTERMEDIARY}; {parameters}"))
+}
+
+/// The member for the answer to a request for which a fresh object was there.
+pub(super) fn hit(ttl: i64) -> String {
+    format!("{INTERMEDIARY}; hit; ttl={ttl}")
 }
 
 /// What became of a request that was not answered with an answer of the service or of the cache.

@@ -11,7 +11,7 @@ use pingora_cache::{
     RespCacheable,
 };
 use pingora_error::{Error, ErrorSource, ErrorType, Result};
-use pingora_http::ResponseHeader;
+use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{RangeType, Session};
 
 use super::{Context, admission, cache_status, outcome};
@@ -75,7 +75,8 @@ pub(super) fn enable(session: &mut Session, ctx: &mut Context, cache: &'static C
     if !lookup || ctx.upgrade || !session.as_mut().is_body_empty() {
         return;
     }
-    let Some(caching) = Caching::new(session, ctx.origin.is_secure, pool.id(), policy) else {
+    let request = session.req_header();
+    let Some(caching) = Caching::new(request, ctx.origin.is_secure, pool.id(), policy) else {
         return;
     };
     // RFC 9111 §5.2.1.5: nothing of this request may be kept.
@@ -326,7 +327,7 @@ fn invalidate(session: &Session, response: &ResponseHeader, ctx: &Context, cache
     if request.method.is_safe() || !is_done {
         return;
     }
-    let Some(url) = stored_url(session, ctx.origin.is_secure, pool.id()) else {
+    let Some(url) = stored_url(request, ctx.origin.is_secure, pool.id()) else {
         return;
     };
     let scheme = ctx.origin.scheme();
@@ -357,13 +358,12 @@ fn invalidate(session: &Session, response: &ResponseHeader, ctx: &Context, cache
 
 impl Caching {
     fn new(
-        session: &Session,
+        request: &RequestHeader,
         secure: bool,
         service: catalog_api::ServiceId,
         policy: catalog_api::Cache,
     ) -> Option<Self> {
-        let request = session.req_header();
-        let url = stored_url(session, secure, service)?;
+        let url = stored_url(request, secure, service)?;
         Some(Self {
             policy,
             wish: Directives::of_request(&request.headers),
@@ -378,12 +378,11 @@ impl Caching {
 }
 
 /// The URL of a request.
-fn stored_url(
-    session: &Session,
+pub(super) fn stored_url(
+    request: &RequestHeader,
     secure: bool,
     service: catalog_api::ServiceId,
 ) -> Option<StoredUrl> {
-    let request = session.req_header();
     let authority = stored_authority(admission::authority(request).ok()?, secure)?;
     let path = RequestPath::parse(request.uri.path()).ok()?;
     Some(StoredUrl {

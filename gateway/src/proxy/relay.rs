@@ -1,33 +1,41 @@
 //! A shorter way for plain requests of HTTP/1, beside Pingora's.
 //!
 //! ```text
-//! whole request ─▶ decide ─▶ follow ─▶ pass ─▶ choose ─▶ connect ─▶ ask ─▶ head of the answer ─▶ content ─▶ finish
-//!      │              │                          ▲                    │
-//!      └── declined ◀─┘                          └──── again, if so ◀─┘
+//! whole request ─▶ decide ─┬─ service ─▶ follow ─▶ pass ─▶ choose ─▶ connect ─▶ ask ─▶ head of the answer ─▶ content ─▶ finish
+//!      │                   │                                 ▲                    │                                      ▲
+//!      │                   │                                 └──── again, if so ◀─┘                                      │
+//!      └─────── declined ◀─┼─ kept ────▶ follow ─────────────────────────────────────▶ head and content of the object ───┤
+//!                          └─ folder ────────────────────────────────────────────────▶ head and content of the file ─────┘
 //! ```
 //!
 //! Most requests are plain: HTTP/1.1, no content or content that has come whole with the head, to a service that speaks HTTP/1 and is not
-//! cached. For them Pingora's sessions, channels and maps of headers cost more than the work itself (`docs/performance.md`). Everything
-//! that decides is the same code for both ways: admission, policies, choice of the endpoint, retries, what is changed in the
-//! fields, metrics and log. Only the moving of bytes is here: `message` is the request, `exchange` one attempt, `answer` the head that
-//! comes back, `content` what follows it, `lines` the fields of both.
+//! cached, or to something that the gateway has itself: a fresh object of the cache, a file. For them Pingora's sessions, channels and maps
+//! of headers cost more than the work itself (`docs/performance.md`). Everything that decides is the same code for both ways: admission,
+//! policies, choice of the endpoint, retries, what is changed in the fields, metrics and log. Only the moving of bytes is here: `message`
+//! is the request, `exchange` one attempt, `answer` the head that comes back, `content` what follows it, `lines` the fields of both, `kept`
+//! and `folder` the answers that need no service.
 //!
 //! What is not plain is declined before anything has been done for it, and takes Pingora's way: content that is still coming, tunnels,
-//! HTTP/2, caches, files, redirects, refusals. Why there are two ways: `docs/adr/0012-relay.md`.
+//! HTTP/2, what a cache has to decide about, redirects, refusals. Why there are two ways: `docs/adr/0012-relay.md`.
 
 mod answer;
 mod content;
 mod exchange;
 mod failure;
+mod folder;
+mod head;
+mod kept;
 mod lines;
 mod message;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod properties;
 
+use std::{path::Path, sync::Arc};
+
 use catalog_api::Protocol;
-use http::StatusCode;
+use http::{Method, StatusCode};
 use pingora_core::server::ShutdownWatch;
-use pingora_error::Error;
+use pingora_error::{Error, Result};
 use service_kit::http::RequestId;
 
 use super::{
@@ -36,7 +44,10 @@ use super::{
 use crate::{
     downstream::{ClientStream, Whole},
     error::GatewayError,
+    metrics::CacheResult,
+    route::Route,
 };
+use kept::Kept;
 use message::Message;
 
 /// What became of a request that was offered.
@@ -50,6 +61,17 @@ pub(crate) enum Relayed {
     Over,
 }
 
+/// Who answers a plain request.
+#[derive(Debug)]
+enum Way {
+    /// A service.
+    Service(ToService),
+    /// The cache, with what a service answered before.
+    Kept(ToService, Kept),
+    /// A folder.
+    Folder(Arc<Route>, Arc<Path>),
+}
+
 /// A plain request on its way.
 struct Relay<'a> {
     proxy: &'a GatewayProxy,
@@ -58,6 +80,8 @@ struct Relay<'a> {
     whole: Whole,
     ctx: Context,
     sent: Sent,
+    /// What the cache did, if it was asked.
+    cached: Option<CacheResult>,
     /// Whether the connection to the client ends with the answer.
     closes: bool,
 }
@@ -92,13 +116,16 @@ impl GatewayProxy {
             peer: Some(stream.peer()),
             by_tls: stream.is_secure(),
         };
-        let to = match self.decide(&arrival, &mut ctx) {
-            Ok(Decision::Service(to)) if self.is_plain(&to) => to,
-            _ => return Relayed::Declined(whole),
+        let way = match self.decide(&arrival, &mut ctx) {
+            Ok(Decision::Service(to)) => self.way_to(to, &message, &whole, &ctx),
+            Ok(Decision::Files(route, folder)) => Some(Way::Folder(route, folder)),
+            _ => None,
+        };
+        let Some(way) = way else {
+            return Relayed::Declined(whole);
         };
         self.metrics.relayed();
         ctx.request_id = Some(RequestId::from_headers(&message.header.headers));
-        ctx.follow(to);
         let closes = is_last || whole.closes();
         Relay {
             proxy: self,
@@ -107,27 +134,37 @@ impl GatewayProxy {
             whole,
             ctx,
             sent: Sent::default(),
+            cached: None,
             closes,
         }
-        .serve(stopping)
+        .serve(way, stopping)
         .await
     }
 
-    fn is_plain(&self, to: &ToService) -> bool {
+    fn way_to(
+        &self,
+        to: ToService,
+        message: &Message,
+        whole: &Whole,
+        ctx: &Context,
+    ) -> Option<Way> {
         let policy = to.pool.policy();
-        let is_cached = self.cache.is_some() && policy.cache.is_some();
-        policy.protocol == Protocol::Http1 && !to.upgrade && !is_cached
+        match self.cache.filter(|_| policy.cache.is_some()) {
+            None => (policy.protocol == Protocol::Http1 && !to.upgrade).then_some(Way::Service(to)),
+            Some(cache) if whole.content().is_empty() => {
+                let kept = Kept::find(cache, &to, &ctx.origin, &message.header)?;
+                Some(Way::Kept(to, kept))
+            }
+            Some(_) => None,
+        }
     }
 }
 
 // === impl Relay ===
 
 impl Relay<'_> {
-    async fn serve(mut self, stopping: &ShutdownWatch) -> Relayed {
-        let failed = match self.admit() {
-            Ok(()) => self.exchange(stopping).await,
-            Err(refused) => self.refuse(refused, stopping).await,
-        };
+    async fn serve(mut self, way: Way, stopping: &ShutdownWatch) -> Relayed {
+        let failed = self.answer(way, stopping).await;
         if let Err(error) = &failed {
             self.fail(error).await;
         }
@@ -139,9 +176,40 @@ impl Relay<'_> {
         Relayed::Answered
     }
 
+    async fn answer(&mut self, way: Way, stopping: &ShutdownWatch) -> Result<()> {
+        match way {
+            Way::Service(to) => {
+                self.ctx.follow(to);
+                match self.admit() {
+                    Ok(()) => self.exchange(stopping).await,
+                    Err(refused) => self.refuse(refused, stopping).await,
+                }
+            }
+            Way::Kept(to, kept) => {
+                self.ctx.follow(to);
+                match self.take_rate() {
+                    Ok(()) => self.answer_kept(&kept, stopping).await,
+                    Err(refused) => self.refuse(refused, stopping).await,
+                }
+            }
+            Way::Folder(route, folder) => {
+                self.ctx.route = Some(route);
+                self.answer_file(&folder, stopping).await
+            }
+        }
+    }
+
+    fn take_rate(&self) -> Result<(), GatewayError> {
+        passing::take_rate(&self.message.header, &self.ctx, &self.proxy.rates)
+    }
+
     fn admit(&mut self) -> Result<(), GatewayError> {
-        passing::take_rate(&self.message.header, &self.ctx, &self.proxy.rates)?;
+        self.take_rate()?;
         passing::pass(&mut self.ctx)
+    }
+
+    fn is_head(&self) -> bool {
+        self.message.header.method == Method::HEAD
     }
 
     fn account(&mut self, failed: Option<&Error>) {
@@ -154,7 +222,7 @@ impl Relay<'_> {
             bytes_received: self.whole.content().len(),
             bytes_sent: usize::try_from(self.sent.bytes).unwrap_or(usize::MAX),
             has_failed: failed.is_some(),
-            cached: None,
+            cached: self.cached,
             is_of_client: true,
         };
         access_log::finish(&exchanged, &mut self.ctx, self.proxy);

@@ -14,15 +14,20 @@ use tempfile::TempDir;
 
 use crate::harness::{Connection, Message, Rig, request};
 
-/// A gateway that serves a folder under `/f/`.
-async fn serving(folder: &Path) -> Rig {
+/// A route to a folder under `/f/`.
+pub(crate) fn route(folder: &Path) -> FileRoute {
     let spec: RouteSpec = serde_json::from_value(json!({"path_prefix": "/f/"})).unwrap();
-    let route = FileRoute {
+    FileRoute {
         name: "f".into(),
         spec,
         target: Target::Files(folder.into()),
-    };
-    Rig::configured(|config| config.file_routes = vec![route]).await
+    }
+}
+
+/// A gateway that serves a folder under `/f/`.
+async fn serving(folder: &Path) -> Rig {
+    let routes = vec![route(folder)];
+    Rig::configured(|config| config.file_routes = routes).await
 }
 
 fn file(folder: &Path, name: &str, content: impl AsRef<[u8]>) {

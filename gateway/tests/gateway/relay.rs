@@ -1,7 +1,14 @@
 //! The two ways of a request, the short one of plain requests and Pingora's: what clients and services see is the same. Every other test
 //! here holds for both, too; `scripts/test` runs them once more with the short way off.
 
-use crate::harness::{Backend, Behaviour, Connection, Message, Rig, request, steady_service};
+use std::path::Path;
+
+use serde_json::json;
+
+use crate::{
+    files,
+    harness::{Backend, Behaviour, Connection, Message, Rig, request, steady_service, with},
+};
 
 const COUNTER: &str = "gateway_relayed_requests_total";
 
@@ -10,6 +17,15 @@ async fn rig(relay: bool, behaviour: Behaviour) -> (Rig, Backend) {
     let backend = Backend::behaving("b", behaviour).await;
     rig.put(steady_service("hold", &[&backend])).await;
     (rig, backend)
+}
+
+async fn serving(folder: &Path, relay: bool) -> Rig {
+    let routes = vec![files::route(folder)];
+    Rig::configured(|config| {
+        config.file_routes = routes;
+        config.relay = relay;
+    })
+    .await
 }
 
 async fn relayed(rig: &Rig) -> f64 {
@@ -49,7 +65,7 @@ async fn requests_that_are_not_plain_are_left_alone() {
         assert_eq!(client.response().await.unwrap().text(), "b", "{text}");
         assert_eq!(backend.hits(), before + 1, "{text}");
     }
-    for (method, target) in [("GET", "/nowhere/"), ("OPTIONS", "*"), ("GET", "/static/x")] {
+    for (method, target) in [("GET", "/nowhere/"), ("OPTIONS", "*")] {
         rig.send(method, target, &[], "").await;
     }
     assert_eq!(relayed(&rig).await, 0.0);
@@ -104,7 +120,7 @@ async fn pipelined_requests_may_take_different_ways() {
 /// Fields that tell of the moment, or of the way itself.
 fn is_comparable(name: &str) -> bool {
     // Pingora replaces the date of an answer.
-    !matches!(name, "date" | "x-request-id" | "forwarded")
+    !matches!(name, "date" | "age" | "x-request-id" | "forwarded")
 }
 
 /// First line, fields in alphabetical order, content.
@@ -116,6 +132,12 @@ fn comparable(message: &Message) -> Comparable {
         .filter(|(name, _)| is_comparable(name))
         .cloned()
         .collect();
+    // Seconds go by between the two.
+    for (name, value) in &mut fields {
+        if let ("cache-status", Some(at)) = (name.as_str(), value.find("ttl=")) {
+            value.truncate(at);
+        }
+    }
     fields.sort();
     let line = message.first_line.replace("HTTP/1.0", "HTTP/1.1");
     (line, fields, message.body.clone())
@@ -135,6 +157,17 @@ async fn ask(rig: &Rig, text: &str, is_head: bool) -> Vec<Option<Message>> {
         answers.push(answer.ok());
     }
     answers
+}
+
+/// Asks both ways the same, and compares all that a client can see.
+async fn assert_alike(ways: [&Rig; 2], text: &str, is_head: bool) {
+    let mut seen = Vec::new();
+    for rig in ways {
+        let answers = ask(rig, text, is_head).await;
+        let comparable = |answer: &Option<Message>| answer.as_ref().map(comparable);
+        seen.push(answers.iter().map(comparable).collect::<Vec<_>>());
+    }
+    assert_eq!(seen[0], seen[1], "{text}");
 }
 
 #[tokio::test]
@@ -176,21 +209,11 @@ async fn both_ways_pass_on_the_same() {
                     &[("Cookie", "a=b"), ("X-Request-Id", "one")],
                     "",
                 );
-                let mut seen = Vec::new();
-                for (rig, backend) in &ways {
+                for (_, backend) in &ways {
                     backend.behave(behaviour.clone());
-                    seen.push(ask(rig, &text, method == "HEAD").await);
                 }
-                let [short, long] = &seen[..] else {
-                    unreachable!()
-                };
-                for (short, long) in short.iter().zip(long) {
-                    assert_eq!(
-                        short.as_ref().map(comparable),
-                        long.as_ref().map(comparable),
-                        "{method} {behaviour:?}"
-                    );
-                }
+                let rigs = ways.each_ref().map(|(rig, _)| rig);
+                assert_alike(rigs, &text, method == "HEAD").await;
             }
         }
     }
@@ -205,6 +228,132 @@ async fn both_ways_pass_on_the_same() {
         };
         assert_eq!(of_request(short), of_request(long));
     }
+}
+
+#[tokio::test]
+async fn both_ways_answer_the_same_out_of_a_folder() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let content = "0123456789".repeat(20_000);
+    for (name, content) in [("a.txt", &content[..]), ("a.txt.br", "br"), ("e", "")] {
+        std::fs::write(folder.path().join(name), content).unwrap();
+    }
+    let short = serving(folder.path(), true).await;
+    let long = serving(folder.path(), false).await;
+    let whole = short.get("/f/a.txt").await;
+    assert_eq!(whole.text(), content);
+    let etag = whole.header("etag").unwrap();
+    let mut asked = relayed(&short).await;
+    for target in ["/f/a.txt?q", "/f/e", "/f/none", "/f", "/f/", "/f/%2egit"] {
+        for method in ["GET", "HEAD", "POST"] {
+            for field in [
+                ("accept-encoding", "br"),
+                ("accept-encoding", "gzip"),
+                ("if-none-match", etag),
+                ("if-match", "\"other\""),
+                ("range", "bytes=70000-150000"),
+                ("range", "bytes=999999-"),
+            ] {
+                let text = request(method, target, &[field, ("X-Request-Id", "one")], "");
+                assert_alike([&short, &long], &text, method == "HEAD").await;
+                asked += 2.0;
+                assert_eq!(relayed(&short).await, asked, "{text}");
+            }
+        }
+    }
+    assert_eq!(relayed(&long).await, 0.0);
+}
+
+#[tokio::test]
+async fn a_client_that_wants_no_more_than_a_file_gets_it_and_the_end() {
+    let folder = tempfile::TempDir::new().unwrap();
+    std::fs::write(folder.path().join("a.txt"), "all of it").unwrap();
+    let rig = serving(folder.path(), true).await;
+    let mut client = Connection::open(rig.address()).await.unwrap();
+    let last = request("GET", "/f/a.txt", &[("Connection", "close")], "");
+    client.send(last).await.unwrap();
+    let answer = client.response().await.unwrap();
+    assert_eq!(
+        (answer.text().as_str(), answer.header("connection")),
+        ("all of it", Some("close"))
+    );
+    client.response().await.unwrap_err();
+}
+
+#[tokio::test]
+async fn both_ways_answer_the_same_out_of_the_cache() {
+    let ways = [
+        rig(true, Behaviour::Name).await,
+        rig(false, Behaviour::Name).await,
+    ];
+    for (rig, backend) in &ways {
+        let service = steady_service("hold", &[backend]);
+        rig.put(with(service, "policy/cache", json!({}))).await;
+    }
+    let [(short, one), (long, other)] = &ways;
+    let mut number = 0;
+    for fields in [
+        "X-Case: Kept\r\nCache-Tag: a b\r\nAge: 5",
+        "Vary: Accept-Language\r\nContent-Language: de",
+        "Set-Cookie: a=b\r\nCache-Control: no-cache=set-cookie",
+    ] {
+        for (status, rest) in [
+            ("200 OK", "Content-Length: 2\r\n\r\nok"),
+            (
+                "200 Fine",
+                "Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+            ),
+            ("204 No Content", "X-A: 1\r\n\r\n"),
+            ("404 Not Found", "Content-Length: 4\r\n\r\nnone"),
+        ] {
+            let answer: &'static str =
+                format!("HTTP/1.1 {status}\r\n{fields}\r\nCache-Control: max-age=600\r\n{rest}")
+                    .leak();
+            for (_, backend) in &ways {
+                backend.behave(Behaviour::RawOpen(answer));
+            }
+            number += 1;
+            for (method, language) in [
+                ("GET", "de"),
+                ("HEAD", "de"),
+                ("GET", "en"),
+                ("GET", "en"),
+                ("HEAD", "en"),
+            ] {
+                let own = [("Accept-Language", language), ("X-Request-Id", "one")];
+                let text = request(method, &format!("/hold/{number}"), &own, "");
+                assert_alike([short, long], &text, method == "HEAD").await;
+            }
+        }
+    }
+    // Each asked for each object once, and once more for the other language of those that differ by it.
+    assert_eq!((one.hits(), other.hits()), (16, 16));
+    assert_eq!(relayed(short).await, f64::from(12 * 10 - 16));
+}
+
+/// What a client may want of a kept answer besides all of it is decided on the other way.
+#[tokio::test]
+async fn wishes_about_a_kept_answer_are_left_to_the_other_way() {
+    let (rig, backend) = rig(true, Behaviour::Name).await;
+    let service = steady_service("hold", &[&backend]);
+    rig.put(with(service, "policy/cache", json!({}))).await;
+    backend.behave(Behaviour::RawOpen(
+        "HTTP/1.1 200 OK\r\nETag: \"a\"\r\nCache-Control: max-age=600\r\nContent-Length: 2\r\n\r\nok",
+    ));
+    rig.get("/hold/").await;
+    for (field, status) in [
+        (("if-none-match", "\"a\""), 304),
+        (("range", "bytes=0-0"), 206),
+        (("cache-control", "max-age=1000"), 200),
+        (("pragma", "x"), 200),
+    ] {
+        assert_eq!(
+            rig.send("GET", "/hold/", &[field], "").await.status(),
+            status
+        );
+    }
+    assert_eq!((relayed(&rig).await, backend.hits()), (0.0, 1));
+    assert_eq!(rig.get("/hold/").await.text(), "ok");
+    assert_eq!((relayed(&rig).await, backend.hits()), (1.0, 1));
 }
 
 /// The end of the service's connection ends the answer and not the client's connection.

@@ -3,10 +3,9 @@
 use std::mem::MaybeUninit;
 
 use http::{HeaderName, HeaderValue, Method, StatusCode, Version, header};
-use pingora_core::protocols::http::date;
 use pingora_error::{Error, ErrorType, Result};
 
-use super::lines::Lines;
+use super::{head, lines::Lines};
 use crate::proxy::fields::Fields;
 
 /// Fields of an answer; Pingora's own way takes as many.
@@ -116,13 +115,7 @@ impl<'a> Head<'a> {
     /// # Errors
     /// As [`Fields::set`].
     pub(super) fn prepare_connection(&mut self, stays_open: bool) -> Result<()> {
-        if self.lines.values(&header::DATE).next().is_none() {
-            // RFC 9110 §6.6.1: who receives an answer without a date may add it.
-            self.lines.append(header::DATE, date::get_cached_date())?;
-        }
-        let word = if stays_open { "keep-alive" } else { "close" };
-        let word = HeaderValue::from_static(word);
-        self.lines.set(header::CONNECTION, word)?;
+        head::complete(&mut self.lines, stays_open)?;
         if self.framing == Framing::UntilClose {
             let chunked = HeaderValue::from_static("chunked");
             self.lines.set(header::TRANSFER_ENCODING, chunked)?;
@@ -130,20 +123,9 @@ impl<'a> Head<'a> {
         Ok(())
     }
 
-    /// The head for the client. An intermediary sends its own version (RFC 9110 §2.5).
+    /// The head for the client.
     pub(super) fn write(&self) -> Vec<u8> {
-        const VERSION: &[u8] = b"HTTP/1.1 ";
-        let reason = self.reason.as_bytes();
-        let length = VERSION.len() + "200 \r\n\r\n".len() + reason.len() + self.lines.length();
-        let mut out = Vec::with_capacity(length);
-        out.extend_from_slice(VERSION);
-        out.extend_from_slice(self.status.as_str().as_bytes());
-        out.push(b' ');
-        out.extend_from_slice(reason);
-        out.extend_from_slice(b"\r\n");
-        self.lines.write(&mut out);
-        out.extend_from_slice(b"\r\n");
-        out
+        head::write(self.status, self.reason, &self.lines)
     }
 }
 

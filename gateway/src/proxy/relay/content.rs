@@ -7,7 +7,9 @@ use pingora_error::{Error, ErrorType, Result};
 use tokio::io::AsyncWriteExt as _;
 
 use super::{Relay, answer::Framing, exchange::Service};
-use crate::{downstream::ChunkScanner, error::GatewayError, proxy::CLIENT_IO_TIMEOUT};
+use crate::{
+    downstream::ChunkScanner, error::GatewayError, files::PIECE_BYTES, proxy::CLIENT_IO_TIMEOUT,
+};
 
 /// Ends a message in chunks: the last of them, and no trailers.
 const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
@@ -99,6 +101,22 @@ impl Relay<'_> {
             0 => Err(broken("it ended too early")),
             _ => Ok(()),
         }
+    }
+
+    /// Sends content that is in memory. The time limit of writing is for each piece.
+    ///
+    /// # Errors
+    /// The client is gone, or too slow.
+    pub(super) async fn send_content(&mut self, content: &[u8]) -> Result<()> {
+        if self.is_head() {
+            return Ok(());
+        }
+        for piece in content.chunks(PIECE_BYTES as usize) {
+            self.in_time()?;
+            self.write(piece).await?;
+            self.sent.bytes += piece.len() as u64;
+        }
+        Ok(())
     }
 
     /// Whether there is time left, before more of an answer is taken.

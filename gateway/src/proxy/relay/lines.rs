@@ -1,7 +1,7 @@
 //! Fields as the lines that they came in. What is changed is noted beside them, so that what is not changed is copied as it is, with
 //! its case and order, and without a map.
 
-use http::{HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use pingora_error::Result;
 
 use crate::proxy::fields::Fields;
@@ -41,6 +41,13 @@ impl<'a> Lines<'a> {
             value,
             is_out: false,
         });
+    }
+
+    /// Takes all fields of a map in.
+    pub(super) fn push_all(&mut self, headers: &'a HeaderMap) {
+        for (name, value) in headers {
+            self.push(name.as_str().as_bytes(), value.as_bytes());
+        }
     }
 
     /// Takes out every field of a name.
