@@ -19,11 +19,12 @@ mod own_answer;
 pub(crate) mod properties;
 mod refusal;
 mod stream;
+mod streams;
 mod transport;
 
 pub(crate) use chunked::ChunkScanner;
 pub(crate) use head::{check_head, names_websocket};
 pub use limits::Limits;
 pub(crate) use listener::{Front, Speaks, Stage};
-pub(crate) use own_answer::OwnAnswer;
+pub(crate) use manner::is_of_the_hop;
 pub(crate) use stream::{ClientStream, Malformed, Whole};

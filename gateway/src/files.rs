@@ -433,6 +433,15 @@ impl Found {
 // === impl Content ===
 
 impl Content {
+    /// In bytes.
+    pub(crate) fn length(&self) -> u64 {
+        match self {
+            Self::Empty => 0,
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::File(_, from, to) => to - from,
+        }
+    }
+
     fn part(self, from: u64, to: u64) -> Self {
         match self {
             Self::Empty => Self::Empty,

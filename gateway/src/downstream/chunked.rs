@@ -54,6 +54,24 @@ impl ChunkScanner {
         })
     }
 
+    /// The same, up to the next data, of which [`ChunkScanner::scan_data`] tells, or to the end.
+    ///
+    /// # Errors
+    /// As [`ChunkScanner::scan`].
+    pub(crate) fn scan_framing(&mut self, bytes: &[u8]) -> Result<usize, Malformed> {
+        self.scan_while(bytes, |state| {
+            !matches!(state, State::Data(_) | State::Done)
+        })
+    }
+
+    /// The same, up to the end of the data of a chunk.
+    ///
+    /// # Errors
+    /// As [`ChunkScanner::scan`].
+    pub(crate) fn scan_data(&mut self, bytes: &[u8]) -> Result<usize, Malformed> {
+        self.scan_while(bytes, |state| matches!(state, State::Data(_)))
+    }
+
     fn scan_while(
         &mut self,
         bytes: &[u8],

@@ -43,7 +43,7 @@ impl Front {
         match stream.begin_http2(self.limits()).await {
             Next::Request => {
                 // Nothing is given back: a connection of HTTP/2 is served to its end.
-                let _ = self.pingora().process_new(stream, self.stopping()).await;
+                let _ = self.streams().process_new(stream, self.stopping()).await;
             }
             Next::Refused(refused) => self.refusals().refuse(stream, refused).await,
             Next::End => {}

@@ -16,7 +16,7 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use super::{Limits, stream::ClientStream, transport::Transport};
+use super::{Limits, stream::ClientStream, streams::Streams, transport::Transport};
 use crate::{
     error::GatewayError,
     proxy::{GatewayProxy, Phases},
@@ -56,6 +56,7 @@ pub(crate) enum Stage {
 pub(crate) struct Front {
     /// Pingora's way of serving requests.
     pingora: Arc<HttpProxy<Phases>>,
+    streams: Arc<Streams>,
     /// What decides about them, and the short way.
     proxy: Arc<GatewayProxy>,
     limits: Limits,
@@ -78,9 +79,14 @@ impl Front {
         options.h2_idle_timeout = Some(limits.idle_timeout);
         pingora.server_options = Some(options);
         pingora.h2_options = Some(http2_options(&limits));
+        let pingora = Arc::new(pingora);
         let (told, stopping) = watch::channel(false);
         Arc::new(Self {
-            pingora: Arc::new(pingora),
+            streams: Arc::new(Streams {
+                pingora: Arc::clone(&pingora),
+                proxy: Arc::clone(&proxy),
+            }),
+            pingora,
             proxy,
             connections: Arc::new(Semaphore::new(limits.connections_max)),
             limits,
@@ -194,6 +200,10 @@ impl Front {
 
     pub(super) fn pingora(&self) -> &Arc<HttpProxy<Phases>> {
         &self.pingora
+    }
+
+    pub(super) fn streams(&self) -> &Arc<Streams> {
+        &self.streams
     }
 
     pub(super) fn proxy(&self) -> &GatewayProxy {

@@ -13,7 +13,7 @@ pub(super) enum Manner {
 }
 
 /// Fields that are for the next hop only (RFC 9110 §7.6.1), or ask it for something. Those that are looked at anyway are not here.
-pub(super) fn is_of_the_hop(name: &[u8]) -> bool {
+pub(crate) fn is_of_the_hop(name: &[u8]) -> bool {
     let known: &[&[u8]] = match name.len() {
         2 => &[b"te"],
         6 => &[b"expect"],

@@ -9,7 +9,7 @@
 use std::{net::SocketAddr, path::Path, sync::Arc};
 
 use http::{Method, StatusCode, Version, header};
-use pingora_core::protocols::l4::socket;
+use pingora_core::protocols::{Digest, http::v2::server::HttpSession, l4::socket};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 
@@ -101,18 +101,31 @@ pub struct Refused {
 
 impl<'a> Arrival<'a> {
     pub(super) fn of(session: &'a Session) -> Self {
-        let inet = |address: Option<&socket::SocketAddr>| {
-            address.and_then(socket::SocketAddr::as_inet).copied()
-        };
         Self {
             header: session.req_header(),
             listener: inet(session.server_addr()),
             peer: inet(session.client_addr()),
-            by_tls: session
-                .digest()
-                .is_some_and(|digest| digest.ssl_digest.is_some()),
+            by_tls: has_tls(session.digest()),
         }
     }
+
+    /// On a stream of HTTP/2.
+    pub(super) fn of_stream(stream: &'a HttpSession) -> Self {
+        Self {
+            header: stream.req_header(),
+            listener: inet(stream.server_addr()),
+            peer: inet(stream.client_addr()),
+            by_tls: has_tls(stream.digest()),
+        }
+    }
+}
+
+fn inet(address: Option<&socket::SocketAddr>) -> Option<SocketAddr> {
+    address.and_then(socket::SocketAddr::as_inet).copied()
+}
+
+fn has_tls(digest: Option<&Digest>) -> bool {
+    digest.is_some_and(|digest| digest.ssl_digest.is_some())
 }
 
 // === impl Admission ===

@@ -1,4 +1,4 @@
-//! A shorter way for plain requests of HTTP/1, beside Pingora's.
+//! A shorter way for plain requests, beside Pingora's.
 //!
 //! ```text
 //! whole request ─▶ decide ─┬─ service ─▶ follow ─▶ pass ─▶ choose ─▶ connect ─▶ ask ─▶ head of the answer ─▶ content ─▶ finish
@@ -8,22 +8,24 @@
 //!                          └─ folder ────────────────────────────────────────────────▶ head and content of the file ─────┘
 //! ```
 //!
-//! Most requests are plain: HTTP/1.1, no content or content that has come whole with the head, to a service that speaks HTTP/1 and is not
-//! cached, or to something that the gateway has itself: a fresh object of the cache, a file. For them Pingora's sessions, channels and maps
-//! of headers cost more than the work itself (`docs/performance.md`). Everything that decides is the same code for both ways: admission,
-//! policies, choice of the endpoint, retries, what is changed in the fields, metrics and log. Only the moving of bytes is here: `message`
-//! is the request, `exchange` one attempt, `answer` the head that comes back, `content` what follows it, `lines` the fields of both, `kept`
-//! and `folder` the answers that need no service.
+//! Most requests are plain: no content or, in HTTP/1.1, content that has come whole with the head, to a service that speaks HTTP/1 and is
+//! not cached, or to something that the gateway has itself: a fresh object of the cache, a file. For them Pingora's sessions, channels and
+//! maps of headers cost more than the work itself (`docs/performance.md`). Everything that decides is the same code for both ways:
+//! admission, policies, choice of the endpoint, retries, what is changed in the fields, metrics and log. Only the moving of bytes is here:
+//! `message` is the request, `exchange` one attempt, `answer` the head that comes back, `content` what follows it, `lines` the fields of
+//! both, `kept` and `folder` the answers that need no service, `client` who asked, over `http1` or a stream of `http2`.
 //!
 //! What is not plain is declined before anything has been done for it, and takes Pingora's way: content that is still coming, tunnels,
-//! HTTP/2, what a cache has to decide about, redirects, refusals. Why there are two ways: `docs/adr/0012-relay.md`.
+//! gRPC, what a cache has to decide about, redirects, refusals. Why there are two ways: `docs/adr/0012-relay.md`.
 
 mod answer;
+mod client;
 mod content;
 mod exchange;
 mod failure;
 mod folder;
-mod head;
+mod http1;
+mod http2;
 mod kept;
 mod lines;
 mod message;
@@ -36,30 +38,19 @@ use catalog_api::Protocol;
 use http::{Method, StatusCode};
 use pingora_core::server::ShutdownWatch;
 use pingora_error::{Error, Result};
+use pingora_http::RequestHeader;
 use service_kit::http::RequestId;
 
 use super::{
-    Arrival, Context, Decision, GatewayProxy, ToService, access_log, access_log::Exchanged, passing,
+    Arrival, Context, Decision, GatewayProxy, Origin, ToService, access_log, access_log::Exchanged,
+    passing,
 };
-use crate::{
-    downstream::{ClientStream, Whole},
-    error::GatewayError,
-    metrics::CacheResult,
-    route::Route,
-};
+use crate::{error::GatewayError, metrics::CacheResult, route::Route};
+use client::Client;
 use kept::Kept;
 use message::Message;
 
-/// What became of a request that was offered.
-#[derive(Debug)]
-pub(crate) enum Relayed {
-    /// It is not plain, and nothing has been done with it.
-    Declined(Whole),
-    /// It was answered, and the client may send another one.
-    Answered,
-    /// The connection is over.
-    Over,
-}
+pub(crate) use http1::Relayed;
 
 /// Who answers a plain request.
 #[derive(Debug)]
@@ -73,17 +64,14 @@ enum Way {
 }
 
 /// A plain request on its way.
-struct Relay<'a> {
+struct Relay<'a, C> {
     proxy: &'a GatewayProxy,
-    stream: &'a mut ClientStream,
+    client: &'a mut C,
     message: Message,
-    whole: Whole,
     ctx: Context,
     sent: Sent,
     /// What the cache did, if it was asked.
     cached: Option<CacheResult>,
-    /// Whether the connection to the client ends with the answer.
-    closes: bool,
 }
 
 /// What the client has got so far.
@@ -98,61 +86,27 @@ struct Sent {
 // === impl GatewayProxy ===
 
 impl GatewayProxy {
-    /// Serves a request that has come whole, unless it is for Pingora's way. `is_last` when the connection has had enough requests.
-    pub(crate) async fn relay(
-        &self,
-        stream: &mut ClientStream,
-        whole: Whole,
-        is_last: bool,
-        stopping: &ShutdownWatch,
-    ) -> Relayed {
-        let Some(message) = Message::read(&whole) else {
-            return Relayed::Declined(whole);
-        };
-        let mut ctx = Context::new(self.exchanges.enter());
-        let arrival = Arrival {
-            header: &message.header,
-            listener: Some(stream.local()),
-            peer: Some(stream.peer()),
-            by_tls: stream.is_secure(),
-        };
-        let way = match self.decide(&arrival, &mut ctx) {
-            Ok(Decision::Service(to)) => self.way_to(to, &message, &whole, &ctx),
+    /// Where a request with this content goes; none when it is for Pingora's way.
+    fn way(&self, arrival: &Arrival<'_>, content: &[u8], ctx: &mut Context) -> Option<Way> {
+        match self.decide(arrival, ctx) {
+            Ok(Decision::Service(to)) => self.way_to(to, arrival.header, content, &ctx.origin),
             Ok(Decision::Files(route, folder)) => Some(Way::Folder(route, folder)),
             _ => None,
-        };
-        let Some(way) = way else {
-            return Relayed::Declined(whole);
-        };
-        self.metrics.relayed();
-        ctx.request_id = Some(RequestId::from_headers(&message.header.headers));
-        let closes = is_last || whole.closes();
-        Relay {
-            proxy: self,
-            stream,
-            message,
-            whole,
-            ctx,
-            sent: Sent::default(),
-            cached: None,
-            closes,
         }
-        .serve(way, stopping)
-        .await
     }
 
     fn way_to(
         &self,
         to: ToService,
-        message: &Message,
-        whole: &Whole,
-        ctx: &Context,
+        request: &RequestHeader,
+        content: &[u8],
+        origin: &Origin,
     ) -> Option<Way> {
         let policy = to.pool.policy();
         match self.cache.filter(|_| policy.cache.is_some()) {
             None => (policy.protocol == Protocol::Http1 && !to.upgrade).then_some(Way::Service(to)),
-            Some(cache) if whole.content().is_empty() => {
-                let kept = Kept::find(cache, &to, &ctx.origin, &message.header)?;
+            Some(cache) if content.is_empty() => {
+                let kept = Kept::find(cache, &to, origin, request)?;
                 Some(Way::Kept(to, kept))
             }
             Some(_) => None,
@@ -162,18 +116,28 @@ impl GatewayProxy {
 
 // === impl Relay ===
 
-impl Relay<'_> {
-    async fn serve(mut self, way: Way, stopping: &ShutdownWatch) -> Relayed {
+impl<'a, C: Client> Relay<'a, C> {
+    fn new(proxy: &'a GatewayProxy, client: &'a mut C, message: Message, mut ctx: Context) -> Self {
+        proxy.metrics.relayed();
+        ctx.request_id = Some(RequestId::from_headers(&message.header.headers));
+        Self {
+            proxy,
+            client,
+            message,
+            ctx,
+            sent: Sent::default(),
+            cached: None,
+        }
+    }
+
+    /// Answers whether all went well: otherwise the client may have got a part of an answer.
+    async fn serve(mut self, way: Way, stopping: &ShutdownWatch) -> bool {
         let failed = self.answer(way, stopping).await;
         if let Err(error) = &failed {
             self.fail(error).await;
         }
         self.account(failed.as_ref().err().map(|error| &**error));
-        if self.closes || failed.is_err() {
-            self.stream.close().await;
-            return Relayed::Over;
-        }
-        Relayed::Answered
+        failed.is_ok()
     }
 
     async fn answer(&mut self, way: Way, stopping: &ShutdownWatch) -> Result<()> {
@@ -199,6 +163,13 @@ impl Relay<'_> {
         }
     }
 
+    /// Once the gateway stops, each answer is the last one of its connection.
+    fn close_if(&mut self, stopping: &ShutdownWatch) {
+        if *stopping.borrow() {
+            self.client.close();
+        }
+    }
+
     fn take_rate(&self) -> Result<(), GatewayError> {
         passing::take_rate(&self.message.header, &self.ctx, &self.proxy.rates)
     }
@@ -219,7 +190,7 @@ impl Relay<'_> {
             path: header.uri.path(),
             headers: &header.headers,
             status: self.sent.status.map(|status| status.as_u16()),
-            bytes_received: self.whole.content().len(),
+            bytes_received: self.message.content().len(),
             bytes_sent: usize::try_from(self.sent.bytes).unwrap_or(usize::MAX),
             has_failed: failed.is_some(),
             cached: self.cached,

@@ -1,7 +1,7 @@
 //! Answers of the gateway itself.
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, Method, StatusCode, header};
 use pingora_error::Result;
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
@@ -132,8 +132,10 @@ async fn write(
     if let Some(id) = &ctx.request_id {
         response.insert_header("x-request-id", id.header())?;
     }
+    // In HTTP/2 Pingora would send it.
+    let body = (session.req_header().method != Method::HEAD).then_some(body);
     session
         .write_response_header(Box::new(response), false)
         .await?;
-    session.write_response_body(Some(body), true).await
+    session.write_response_body(body, true).await
 }

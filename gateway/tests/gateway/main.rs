@@ -34,6 +34,7 @@ mod program;
 mod protocol;
 mod receipts;
 mod relay;
+mod relay_streams;
 mod retry;
 mod routing;
 mod streams;

@@ -5,7 +5,7 @@ use std::mem::MaybeUninit;
 use http::{HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use pingora_error::{Error, ErrorType, Result};
 
-use super::{head, lines::Lines};
+use super::lines::Lines;
 use crate::proxy::fields::Fields;
 
 /// Fields of an answer; Pingora's own way takes as many.
@@ -35,7 +35,7 @@ pub(super) struct Head<'a> {
     /// Whether the service takes another request on the connection.
     pub(super) stays_open: bool,
     pub(super) lines: Lines<'a>,
-    reason: &'a str,
+    pub(super) reason: &'a str,
 }
 
 fn invalid<T>(why: &'static str) -> Result<T> {
@@ -108,24 +108,6 @@ impl<'a> Head<'a> {
             lines,
             reason: response.reason.unwrap_or_default(),
         })
-    }
-
-    /// Adds what is said about the connection to the client, which is not that to the service.
-    ///
-    /// # Errors
-    /// As [`Fields::set`].
-    pub(super) fn prepare_connection(&mut self, stays_open: bool) -> Result<()> {
-        head::complete(&mut self.lines, stays_open)?;
-        if self.framing == Framing::UntilClose {
-            let chunked = HeaderValue::from_static("chunked");
-            self.lines.set(header::TRANSFER_ENCODING, chunked)?;
-        }
-        Ok(())
-    }
-
-    /// The head for the client.
-    pub(super) fn write(&self) -> Vec<u8> {
-        head::write(self.status, self.reason, &self.lines)
     }
 }
 

@@ -2,22 +2,17 @@
 
 use std::time::Instant;
 
-use bytes::Buf as _;
+use bytes::{Buf as _, Bytes};
+use http::StatusCode;
 use pingora_error::{Error, ErrorType, Result};
-use tokio::io::AsyncWriteExt as _;
 
-use super::{Relay, answer::Framing, exchange::Service};
-use crate::{
-    downstream::ChunkScanner, error::GatewayError, files::PIECE_BYTES, proxy::CLIENT_IO_TIMEOUT,
-};
-
-/// Ends a message in chunks: the last of them, and no trailers.
-const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+use super::{Relay, answer::Framing, client::Client, exchange::Service, lines::Lines};
+use crate::{downstream::ChunkScanner, error::GatewayError, files::PIECE_BYTES};
 
 // === impl Relay ===
 
-impl Relay<'_> {
-    /// Passes the content on. The head, which was written before, goes with the first piece.
+impl<C: Client> Relay<'_, C> {
+    /// Passes the content on. The head, which was sent before, goes with the first piece.
     ///
     /// # Errors
     /// The service broke off, the client is gone, or the time is over.
@@ -27,31 +22,30 @@ impl Relay<'_> {
         framing: Framing,
     ) -> Result<()> {
         match framing {
-            Framing::None => self.flush().await,
-            Framing::Length(length) => self.pass_length(service, length).await,
-            Framing::Chunked => self.pass_chunks(service).await,
-            Framing::UntilClose => self.pass_rest(service).await,
+            Framing::None => {}
+            Framing::Length(length) => self.pass_length(service, length).await?,
+            Framing::Chunked if C::TAKES_CHUNKS => self.pass_chunks(service).await?,
+            Framing::Chunked => self.pass_data_of_chunks(service).await?,
+            Framing::UntilClose => self.pass_rest(service).await?,
         }
+        self.client.end().await
     }
 
     async fn pass_length(&mut self, service: &mut Service, length: u64) -> Result<()> {
         let mut left = length;
-        loop {
+        while left > 0 {
             let waiting = service.received.len();
             let piece = usize::try_from(left).map_or(waiting, |left| left.min(waiting));
             if piece > 0 {
-                self.in_time()?;
-                self.write(&service.received[..piece]).await?;
-                service.received.advance(piece);
                 left -= piece as u64;
+                self.pass(service, piece, left == 0).await?;
                 self.sent.bytes += piece as u64;
-                self.flush().await?;
+                self.client.flush().await?;
+            } else {
+                self.receive(service).await?;
             }
-            if left == 0 {
-                return self.flush().await;
-            }
-            self.receive(service).await?;
         }
+        Ok(())
     }
 
     /// The chunks go on as they are. Trailers do not: whoever merges them into the fields would take them for the service's.
@@ -60,61 +54,105 @@ impl Relay<'_> {
         loop {
             let chunks = scanner.scan_chunks(&service.received).map_err(broken)?;
             if chunks > 0 {
-                self.in_time()?;
-                self.write(&service.received[..chunks]).await?;
-                service.received.advance(chunks);
+                self.pass(service, chunks, false).await?;
                 self.sent.bytes = scanner.data_bytes();
             }
             let trailers = scanner.scan(&service.received).map_err(broken)?;
             service.received.advance(trailers);
             if scanner.is_done() {
-                self.write(b"\r\n").await?;
-                return self.flush().await;
+                return Ok(());
             }
-            self.flush().await?;
+            self.client.flush().await?;
             self.receive(service).await?;
         }
     }
 
-    /// The end of the connection ends the answer; the client gets chunks, so that its own can go on.
-    async fn pass_rest(&mut self, service: &mut Service) -> Result<()> {
+    /// Only what is in the chunks goes on.
+    async fn pass_data_of_chunks(&mut self, service: &mut Service) -> Result<()> {
+        let mut scanner = ChunkScanner::default();
         loop {
-            let piece = service.received.len();
-            if piece > 0 {
-                self.in_time()?;
-                self.write(format!("{piece:x}\r\n").as_bytes()).await?;
-                self.write(&service.received).await?;
-                self.write(b"\r\n").await?;
-                service.received.clear();
-                self.sent.bytes += piece as u64;
+            let framing = scanner.scan_framing(&service.received).map_err(broken)?;
+            service.received.advance(framing);
+            if scanner.is_done() {
+                return Ok(());
             }
-            self.flush().await?;
-            if service.receive(self.stream).await? == 0 {
-                self.write(LAST_CHUNK).await?;
-                return self.flush().await;
+            let data = scanner.scan_data(&service.received).map_err(broken)?;
+            if data > 0 {
+                self.pass(service, data, false).await?;
+                self.sent.bytes = scanner.data_bytes();
+            } else {
+                self.client.flush().await?;
+                self.receive(service).await?;
             }
         }
     }
 
+    /// The end of the connection ends the answer.
+    async fn pass_rest(&mut self, service: &mut Service) -> Result<()> {
+        loop {
+            let piece = service.received.len();
+            if piece > 0 {
+                self.pass(service, piece, false).await?;
+                self.sent.bytes += piece as u64;
+            }
+            self.client.flush().await?;
+            if service.receive(self.client).await? == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn pass(&mut self, service: &mut Service, count: usize, is_last: bool) -> Result<()> {
+        self.in_time()?;
+        self.client
+            .pass(&mut service.received, count, is_last)
+            .await
+    }
+
     async fn receive(&mut self, service: &mut Service) -> Result<()> {
-        match service.receive(self.stream).await? {
+        match service.receive(self.client).await? {
             0 => Err(broken("it ended too early")),
             _ => Ok(()),
         }
     }
 
-    /// Sends content that is in memory. The time limit of writing is for each piece.
+    /// Begins an answer that the gateway has itself, with `length` bytes of content.
     ///
     /// # Errors
     /// The client is gone, or too slow.
-    pub(super) async fn send_content(&mut self, content: &[u8]) -> Result<()> {
-        if self.is_head() {
-            return Ok(());
-        }
-        for piece in content.chunks(PIECE_BYTES as usize) {
+    pub(super) async fn begin_own(
+        &mut self,
+        status: StatusCode,
+        reason: &str,
+        lines: Lines<'_>,
+        length: u64,
+    ) -> Result<()> {
+        let framing = match length {
+            0 => Framing::None,
+            _ if self.is_head() => Framing::None,
+            length => Framing::Length(length),
+        };
+        self.sent.status = Some(status);
+        let head = self.client.prepare(status, reason, lines, framing)?;
+        self.client.begin(head, framing).await
+    }
+
+    /// Sends content of an own answer, and ends it when this is the last of it. The time limit of writing is for each piece.
+    ///
+    /// # Errors
+    /// The client is gone, or too slow.
+    pub(super) async fn send_own(&mut self, mut content: Bytes, is_last: bool) -> Result<()> {
+        while !content.is_empty() && !self.is_head() {
+            let piece = content.split_to(content.len().min(PIECE_BYTES as usize));
+            let length = piece.len() as u64;
             self.in_time()?;
-            self.write(piece).await?;
-            self.sent.bytes += piece.len() as u64;
+            self.client
+                .send(piece, is_last && content.is_empty())
+                .await?;
+            self.sent.bytes += length;
+        }
+        if is_last {
+            self.client.end().await?;
         }
         Ok(())
     }
@@ -128,26 +166,6 @@ impl Relay<'_> {
             _ => Ok(()),
         }
     }
-
-    /// Writes to the client; small pieces wait for the next flush.
-    pub(super) async fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        let writing = self.stream.write_all(bytes);
-        sent(pingora_timeout::timeout(CLIENT_IO_TIMEOUT, writing).await)
-    }
-
-    pub(super) async fn flush(&mut self) -> Result<()> {
-        let flushing = self.stream.flush();
-        sent(pingora_timeout::timeout(CLIENT_IO_TIMEOUT, flushing).await)
-    }
-}
-
-fn sent(outcome: Result<std::io::Result<()>, pingora_timeout::Elapsed>) -> Result<()> {
-    let error = match outcome {
-        Ok(Ok(())) => return Ok(()),
-        Ok(Err(error)) => Error::because(ErrorType::WriteError, "sending to the client", error),
-        Err(_) => Error::explain(ErrorType::WriteTimedout, "sending to the client"),
-    };
-    Err(error.into_down())
 }
 
 fn broken(why: impl ToString) -> Box<Error> {

@@ -14,9 +14,9 @@ use tokio::{
 use super::{
     Relay,
     answer::{Framing, Head},
+    client::Client,
 };
 use crate::{
-    downstream::ClientStream,
     error::GatewayError,
     proxy::{
         context::Attempt,
@@ -42,10 +42,9 @@ pub(super) struct Service {
 }
 
 /// A head that is ready for the client, and what follows it.
-#[derive(Debug)]
-struct Begun {
+struct Begun<H> {
     status: StatusCode,
-    head: Vec<u8>,
+    head: H,
     framing: Framing,
     /// Whether the service takes another request on the connection.
     stays_open: bool,
@@ -53,7 +52,7 @@ struct Begun {
 
 // === impl Relay ===
 
-impl Relay<'_> {
+impl<C: Client> Relay<'_, C> {
     /// Has the request answered.
     ///
     /// # Errors
@@ -72,7 +71,7 @@ impl Relay<'_> {
         Ok(())
     }
 
-    async fn answered(&mut self, stopping: &ShutdownWatch) -> Result<(Service, Begun)> {
+    async fn answered(&mut self, stopping: &ShutdownWatch) -> Result<(Service, Begun<C::Head>)> {
         loop {
             let mut service = match self.connect().await? {
                 Some(service) => service,
@@ -127,8 +126,12 @@ impl Relay<'_> {
     }
 
     /// Sends the request and waits for the head of the answer.
-    async fn ask(&mut self, service: &mut Service, stopping: &ShutdownWatch) -> Result<Begun> {
-        let request = self.message.for_service(&self.ctx, self.whole.content())?;
+    async fn ask(
+        &mut self,
+        service: &mut Service,
+        stopping: &ShutdownWatch,
+    ) -> Result<Begun<C::Head>> {
+        let request = self.message.for_service(&self.ctx)?;
         service.send(&request).await?;
         drop(request);
         loop {
@@ -137,11 +140,10 @@ impl Relay<'_> {
                     return Ok(begun);
                 }
                 self.sent.status = Some(begun.status);
-                self.write(&begun.head).await?;
-                self.flush().await?;
+                self.client.interim(begun.head).await?;
             }
             self.in_time()?;
-            if service.receive(self.stream).await? == 0 {
+            if service.receive(self.client).await? == 0 {
                 let why = "while reading the head of the answer";
                 return Err(Error::explain(ErrorType::ConnectionClosed, why).into_up());
             }
@@ -149,7 +151,11 @@ impl Relay<'_> {
     }
 
     /// Prepares a head for the client, once it has come.
-    fn begin(&mut self, service: &mut Service, stopping: &ShutdownWatch) -> Result<Option<Begun>> {
+    fn begin(
+        &mut self,
+        service: &mut Service,
+        stopping: &ShutdownWatch,
+    ) -> Result<Option<Begun<C::Head>>> {
         let method = &self.message.header.method;
         let Some((mut head, length)) = Head::read(&service.received, method)? else {
             return Ok(None);
@@ -160,7 +166,7 @@ impl Relay<'_> {
         }
         let about = (head.status, head.version);
         if !head.status.is_informational() {
-            self.closes |= *stopping.borrow();
+            self.close_if(stopping);
             outcome::answered(&mut self.ctx, head.status, &self.proxy.checker);
             if forward::is_stream(&head.lines) {
                 // It ends when it ends; silence is still limited by the read timeout.
@@ -173,22 +179,22 @@ impl Relay<'_> {
             &self.ctx,
             self.proxy.expose_revision,
         )?;
-        if !head.status.is_informational() {
-            head.prepare_connection(!self.closes)?;
-        }
+        let (status, framing) = (head.status, head.framing);
         let begun = Begun {
-            status: head.status,
-            head: head.write(),
-            framing: head.framing,
+            status,
+            head: self
+                .client
+                .prepare(status, head.reason, head.lines, framing)?,
+            framing,
             stays_open: head.stays_open,
         };
         let _ = service.received.split_to(length);
         Ok(Some(begun))
     }
 
-    async fn pass_on(&mut self, service: &mut Service, begun: Begun) -> Result<()> {
+    async fn pass_on(&mut self, service: &mut Service, begun: Begun<C::Head>) -> Result<()> {
         self.sent.status = Some(begun.status);
-        self.write(&begun.head).await?;
+        self.client.begin(begun.head, begun.framing).await?;
         self.pass_content(service, begun.framing).await
     }
 
@@ -216,7 +222,7 @@ impl Service {
     }
 
     /// Waits for more of the answer, as long as the client does. 0 is the end of the connection.
-    pub(super) async fn receive(&mut self, client: &mut ClientStream) -> Result<usize> {
+    pub(super) async fn receive(&mut self, client: &mut impl Client) -> Result<usize> {
         if self.received.capacity() == self.received.len() {
             self.received.reserve(LONG_READ_BYTES);
         }

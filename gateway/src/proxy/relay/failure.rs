@@ -1,15 +1,19 @@
 //! Answers in the place of a service.
 
+use http::{HeaderValue, header};
 use pingora_core::server::ShutdownWatch;
 use pingora_error::{Error, Result};
 use service_kit::{http::RequestId, problem::Problem};
 
-use super::Relay;
-use crate::{downstream::OwnAnswer, error::GatewayError};
+use super::{Relay, client::Client, lines::Lines};
+use crate::{
+    error::GatewayError,
+    proxy::{fields::Fields as _, forward::X_REQUEST_ID},
+};
 
 // === impl Relay ===
 
-impl Relay<'_> {
+impl<C: Client> Relay<'_, C> {
     /// Answers before anything was sent to a service. The connection goes on: the request has come whole.
     ///
     /// # Errors
@@ -20,7 +24,9 @@ impl Relay<'_> {
         stopping: &ShutdownWatch,
     ) -> Result<()> {
         let problem = error.problem();
-        self.closes |= error.closes_connection() || *stopping.borrow();
+        if error.closes_connection() || *stopping.borrow() {
+            self.client.close();
+        }
         self.ctx.rejected = Some(error);
         match problem {
             Some(problem) => self.explain(&problem).await,
@@ -40,7 +46,7 @@ impl Relay<'_> {
         }
         let problem = failure.problem();
         self.ctx.rejected = Some(failure);
-        self.closes = true;
+        self.client.close();
         if let Some(problem) = problem
             && self.sent.status.is_none()
             && let Err(error) = self.explain(&problem).await
@@ -50,15 +56,28 @@ impl Relay<'_> {
     }
 
     async fn explain(&mut self, problem: &Problem) -> Result<()> {
+        // The time that is over was the service's.
+        self.ctx.deadline = None;
         let id = self.ctx.request_id.clone();
         let id = id.unwrap_or_else(RequestId::random);
-        let answer = OwnAnswer::new(problem, &id, !self.closes);
-        self.sent.status = Some(problem.status());
-        self.write(answer.head.as_bytes()).await?;
-        if self.message.header.method != http::Method::HEAD {
-            self.write(answer.content.as_bytes()).await?;
-            self.sent.bytes = answer.content.len() as u64;
+        let content = problem.clone().instance(id.as_str()).to_json();
+        let status = problem.status();
+        let mut lines = Lines::with_capacity(problem.headers().len());
+        for (name, value) in [
+            (
+                header::CONTENT_TYPE,
+                HeaderValue::from_static(Problem::CONTENT_TYPE),
+            ),
+            (header::CONTENT_LENGTH, content.len().into()),
+            (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+            (X_REQUEST_ID, id.header()),
+        ] {
+            lines.append(name, value)?;
         }
-        self.flush().await
+        lines.push_all(problem.headers());
+        let reason = status.canonical_reason().unwrap_or_default();
+        self.begin_own(status, reason, lines, content.len() as u64)
+            .await?;
+        self.send_own(content, true).await
     }
 }

@@ -7,7 +7,7 @@ use pingora_core::server::ShutdownWatch;
 use pingora_error::Result;
 use pingora_http::RequestHeader;
 
-use super::{Relay, lines::Lines};
+use super::{Relay, client::Client, lines::Lines};
 use crate::{
     cache::{Cache, Identity, Object, TAG_FIELDS},
     metrics::CacheResult,
@@ -91,7 +91,7 @@ impl Kept {
 
 // === impl Relay ===
 
-impl Relay<'_> {
+impl<C: Client> Relay<'_, C> {
     /// Answers with an object.
     ///
     /// # Errors
@@ -116,10 +116,11 @@ impl Relay<'_> {
         if let Ok(status) = HeaderValue::try_from(cache_status::hit(kept.ttl)) {
             lines.append(CACHE_STATUS, status)?;
         }
+        self.close_if(stopping);
         let reason = header.get_reason_phrase().unwrap_or_default();
-        self.send_head(header.status, reason, lines, stopping)
+        let content = kept.object.content();
+        self.begin_own(header.status, reason, lines, content.len() as u64)
             .await?;
-        self.send_content(kept.object.content()).await?;
-        self.flush().await
+        self.send_own(content.clone(), true).await
     }
 }

@@ -56,13 +56,24 @@ impl<'a> Lines<'a> {
         self.remove_where(|other| other.eq_ignore_ascii_case(name));
     }
 
+    /// How many fields there are at most.
+    pub(super) fn count(&self) -> usize {
+        self.received.len() + self.added.len()
+    }
+
+    /// Names and values, in order.
+    pub(super) fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let received = self.received.iter().filter(|line| !line.is_out);
+        let added = self.added.iter();
+        received
+            .map(|line| (line.name, line.value))
+            .chain(added.map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes())))
+    }
+
     /// Writes the lines, without the empty one at the end.
     pub(super) fn write(&self, out: &mut Vec<u8>) {
-        for line in self.received.iter().filter(|line| !line.is_out) {
-            write_line(out, line.name, line.value);
-        }
-        for (name, value) in &self.added {
-            write_line(out, name.as_str().as_bytes(), value.as_bytes());
+        for (name, value) in self.fields() {
+            write_line(out, name, value);
         }
     }
 
@@ -110,7 +121,7 @@ impl Fields for Lines<'_> {
 }
 
 /// Writes one line.
-pub(super) fn write_line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+fn write_line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.extend_from_slice(name);
     out.extend_from_slice(b": ");
     out.extend_from_slice(value);

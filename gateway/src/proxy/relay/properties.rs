@@ -2,7 +2,10 @@
 
 use http::{HeaderValue, Method, StatusCode, header};
 
-use super::answer::{Framing, Head};
+use super::{
+    answer::{Framing, Head},
+    http1::{complete, write_head},
+};
 use crate::proxy::fields::Fields as _;
 
 /// A head that is read says the same to the client as to us: what is written has one framing, and is read again as it was.
@@ -13,10 +16,11 @@ pub fn answers(data: &[u8]) {
         };
         assert!(length <= data.len());
         assert!(head.framing == Framing::None || method != Method::HEAD);
-        if head.status.is_informational() || head.prepare_connection(true).is_err() {
+        let framing = head.framing;
+        if head.status.is_informational() || complete(&mut head.lines, framing, true).is_err() {
             continue;
         }
-        let written = head.write();
+        let written = write_head(head.status, head.reason, &head.lines);
         let Ok(Some((again, whole))) = Head::read(&written, &method) else {
             unreachable!("{:?} is no head", String::from_utf8_lossy(&written));
         };
