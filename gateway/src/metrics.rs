@@ -165,7 +165,7 @@ impl GatewayMetrics {
             ),
             relayed: metrics.register(IntCounter::new(
                 "gateway_relayed_requests_total",
-                "Plain requests, which took the short way to their service",
+                "Plain requests, which took the short way",
             )),
             config_rejected: metrics.register(IntCounter::new(
                 "gateway_config_rejected_total",

@@ -25,12 +25,14 @@ impl HttpServerApp for Streams {
         session: ServerSession,
         stopping: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
-        let session = match session {
-            ServerSession::H2(stream) if self.proxy.relays => {
-                ServerSession::H2(self.proxy.relay_stream(stream, stopping).await?)
-            }
-            session => session,
-        };
+        let mut session = session;
+        // By reference: this future is copied when it is boxed, with all that it may hold.
+        if let ServerSession::H2(stream) = &mut session
+            && self.proxy.relays
+            && self.proxy.relay_stream(stream, stopping).await
+        {
+            return None;
+        }
         self.pingora.process_new_http(session, stopping).await
     }
 

@@ -117,21 +117,27 @@ impl GatewayProxy {
 // === impl Relay ===
 
 impl<'a, C: Client> Relay<'a, C> {
-    fn new(proxy: &'a GatewayProxy, client: &'a mut C, message: Message, mut ctx: Context) -> Self {
+    /// In a box, which is handed on by its address: by value it would be copied into each future that it passes through.
+    fn new(
+        proxy: &'a GatewayProxy,
+        client: &'a mut C,
+        message: Message,
+        mut ctx: Context,
+    ) -> Box<Self> {
         proxy.metrics.relayed();
         ctx.request_id = Some(RequestId::from_headers(&message.header.headers));
-        Self {
+        Box::new(Self {
             proxy,
             client,
             message,
             ctx,
             sent: Sent::default(),
             cached: None,
-        }
+        })
     }
 
     /// Answers whether all went well: otherwise the client may have got a part of an answer.
-    async fn serve(mut self, way: Way, stopping: &ShutdownWatch) -> bool {
+    async fn serve(mut self: Box<Self>, way: Way, stopping: &ShutdownWatch) -> bool {
         let failed = self.answer(way, stopping).await;
         if let Err(error) = &failed {
             self.fail(error).await;

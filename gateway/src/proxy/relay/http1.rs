@@ -7,7 +7,7 @@ use pingora_error::{Error, ErrorType, Result};
 use tokio::io::AsyncWriteExt as _;
 
 use super::{
-    Relay,
+    Relay, Way,
     answer::Framing,
     client::Client,
     lines::Lines,
@@ -51,34 +51,43 @@ impl GatewayProxy {
         is_last: bool,
         stopping: &ShutdownWatch,
     ) -> Relayed {
-        let closes = is_last || whole.closes();
-        let Some(header) = message::read(&whole.head()) else {
-            return Relayed::Declined(whole);
-        };
-        let arrival = Arrival {
-            header: &header,
-            listener: Some(stream.local()),
-            peer: Some(stream.peer()),
-            by_tls: stream.is_secure(),
-        };
-        let mut ctx = Context::new(self.exchanges.enter());
-        let Some(way) = self.way(&arrival, whole.content(), &mut ctx) else {
-            return Relayed::Declined(whole);
-        };
-        let message = Message::received(header, whole);
         let mut client = Http1 {
+            closes: is_last || whole.closes(),
             stream,
-            closes,
             framing: Framing::None,
         };
-        let served = Relay::new(self, &mut client, message, ctx)
-            .serve(way, stopping)
-            .await;
+        let (relay, way) = match self.take_whole(&mut client, whole) {
+            Ok(taken) => taken,
+            Err(whole) => return Relayed::Declined(whole),
+        };
+        let served = relay.serve(way, stopping).await;
         if client.closes || !served {
             client.stream.close().await;
             return Relayed::Over;
         }
         Relayed::Answered
+    }
+
+    fn take_whole<'a, 'b>(
+        &'a self,
+        client: &'a mut Http1<'b>,
+        whole: Whole,
+    ) -> Result<(Box<Relay<'a, Http1<'b>>>, Way), Whole> {
+        let Some(header) = message::read(&whole.head()) else {
+            return Err(whole);
+        };
+        let arrival = Arrival {
+            header: &header,
+            listener: Some(client.stream.local()),
+            peer: Some(client.stream.peer()),
+            by_tls: client.stream.is_secure(),
+        };
+        let mut ctx = Context::new(self.exchanges.enter());
+        let Some(way) = self.way(&arrival, whole.content(), &mut ctx) else {
+            return Err(whole);
+        };
+        let message = Message::received(header, whole);
+        Ok((Relay::new(self, client, message, ctx), way))
     }
 }
 

@@ -6,7 +6,7 @@ use pingora_core::{protocols::http::v2::server::HttpSession, server::ShutdownWat
 use pingora_error::{ErrorType, OrErr, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 
-use super::{Relay, answer::Framing, client::Client, lines::Lines, message::Message};
+use super::{Relay, Way, answer::Framing, client::Client, lines::Lines, message::Message};
 use crate::{
     downstream::is_of_the_hop,
     proxy::{Arrival, CLIENT_IO_TIMEOUT, Context, GatewayProxy, grpc},
@@ -18,32 +18,36 @@ pub(super) struct Http2<'a>(&'a mut HttpSession);
 // === impl GatewayProxy ===
 
 impl GatewayProxy {
-    /// Serves a stream, unless it is for Pingora's way; then it is given back as it was.
+    /// Serves a stream, unless it is for Pingora's way; then it is as it was, and the answer is false.
     pub(crate) async fn relay_stream(
         &self,
-        mut session: HttpSession,
+        session: &mut HttpSession,
         stopping: &ShutdownWatch,
-    ) -> Option<HttpSession> {
-        if !is_plain(&session) {
-            return Some(session);
-        }
-        let Ok(empty) = RequestHeader::build_no_case(Method::GET, b"/", None) else {
-            return Some(session);
+    ) -> bool {
+        let mut client = Http2(session);
+        let Some((relay, way)) = self.take_stream(&mut client) else {
+            return false;
         };
-        let mut ctx = Context::new(self.exchanges.enter());
-        let arrival = Arrival::of_stream(&session);
-        let Some(way) = self.way(&arrival, &[], &mut ctx) else {
-            return Some(session);
-        };
-        let header = std::mem::replace(session.req_header_mut(), empty);
-        session.set_write_timeout(Some(CLIENT_IO_TIMEOUT));
-        let served = Relay::new(self, &mut Http2(&mut session), Message::of(header), ctx)
-            .serve(way, stopping)
-            .await;
-        if !served {
+        if !relay.serve(way, stopping).await {
             session.shutdown();
         }
-        None
+        true
+    }
+
+    fn take_stream<'a, 'b>(
+        &'a self,
+        client: &'a mut Http2<'b>,
+    ) -> Option<(Box<Relay<'a, Http2<'b>>>, Way)> {
+        let session = &mut *client.0;
+        if !is_plain(session) {
+            return None;
+        }
+        let empty = RequestHeader::build_no_case(Method::GET, b"/", None).ok()?;
+        let mut ctx = Context::new(self.exchanges.enter());
+        let way = self.way(&Arrival::of_stream(session), &[], &mut ctx)?;
+        let header = std::mem::replace(session.req_header_mut(), empty);
+        session.set_write_timeout(Some(CLIENT_IO_TIMEOUT));
+        Some((Relay::new(self, client, Message::of(header), ctx), way))
     }
 }
 
