@@ -73,10 +73,11 @@ impl Snapshot {
         for service in services.values() {
             let previous = self.pools.get(&service.name);
             let reusable = self.services.get(&service.id).is_some_and(|before| {
-                before.name == service.name
-                    && before.instances == service.instances
-                    && before.policy == service.policy
-                    && !names_one_of(service, &outside.hosts)
+                let is_same = Arc::ptr_eq(before, service)
+                    || before.name == service.name
+                        && before.instances == service.instances
+                        && before.policy == service.policy;
+                is_same && !names_one_of(service, &outside.hosts)
             });
             let pool = match previous {
                 // While two services have one name, the pool may be the other's.

@@ -1,6 +1,6 @@
 //! A fixed script of requests through the gateway as it is shipped.
 
-use std::{net::SocketAddr, path::Path};
+use std::{fs, net::SocketAddr, path::Path};
 
 use anyhow::Result;
 
@@ -14,7 +14,7 @@ use crate::rig::{
     scratch::{Scratch, free_port},
 };
 
-/// Bytes of a POST.
+/// Bytes of a POST, and of a file.
 const BODY_BYTES: usize = 10 << 10;
 /// Turns before the counter is set to zero: pools, caches and lazily made values are there then.
 const WARM_TURNS: u64 = 50;
@@ -34,10 +34,14 @@ enum Request {
     Small,
     Large,
     Post,
+    /// Answered out of the cache.
+    Kept,
+    /// Answered out of a folder.
+    File,
 }
 
 /// Counts are per request.
-pub(super) const ALL: [Script; 4] = [
+pub(super) const ALL: [Script; 6] = [
     Script {
         name: "request/get",
         request: Request::Small,
@@ -58,6 +62,16 @@ pub(super) const ALL: [Script; 4] = [
         request: Request::Small,
         log: "info",
     },
+    Script {
+        name: "request/get-kept",
+        request: Request::Kept,
+        log: "warn",
+    },
+    Script {
+        name: "request/get-file",
+        request: Request::File,
+        log: "warn",
+    },
 ];
 
 // === impl Script ===
@@ -73,6 +87,9 @@ impl Script {
         let folder = scratch.folder("gateway")?;
         let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
         let (address, admin) = (local(free_port()?), local(free_port()?));
+        let files = folder.path().join("static");
+        fs::create_dir_all(&files)?;
+        fs::write(files.join("file"), vec![b'x'; BODY_BYTES])?;
         let catalog = standins::catalog(standins::service()?)?;
         let (mut command, counts) = callgrind.command(&programs.join("gateway"));
         command
@@ -80,6 +97,7 @@ impl Script {
             .env("ADMIN_LISTEN", admin.to_string())
             .env("CATALOG_URL", format!("http://{catalog}"))
             .env("DATA_DIR", folder.path().join("data"))
+            .env("GATEWAY_STATIC_DIR", files)
             // One thread for requests: who wakes whom is then not up to chance.
             .env("TOKIO_WORKER_THREADS", "1")
             .env("RUST_LOG", self.log)
@@ -107,14 +125,17 @@ impl Request {
     fn bytes(self) -> Vec<u8> {
         let head = |method, path, length| {
             format!(
-                "{method} /guard/{path} HTTP/1.1\r\nHost: example.org\r\nUser-Agent: guard/1\r\nAccept: */*\r\n{length}\r\n"
+                "{method} {path} HTTP/1.1\r\nHost: example.org\r\nUser-Agent: guard/1\r\nAccept: */*\r\n{length}\r\n"
             )
         };
         match self {
-            Self::Small => head("GET", "small", String::new()).into_bytes(),
-            Self::Large => head("GET", "large", String::new()).into_bytes(),
+            Self::Small => head("GET", "/guard/small", String::new()).into_bytes(),
+            Self::Large => head("GET", "/guard/large", String::new()).into_bytes(),
+            Self::Kept => head("GET", "/kept/small", String::new()).into_bytes(),
+            Self::File => head("GET", "/static/file", String::new()).into_bytes(),
             Self::Post => {
-                let head = head("POST", "small", format!("Content-Length: {BODY_BYTES}\r\n"));
+                let length = format!("Content-Length: {BODY_BYTES}\r\n");
+                let head = head("POST", "/guard/small", length);
                 [head.into_bytes(), vec![b'x'; BODY_BYTES]].concat()
             }
         }

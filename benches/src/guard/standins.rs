@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Length of the large answer.
 const LARGE_BYTES: usize = 10 << 10;
@@ -32,19 +32,26 @@ pub(super) fn service() -> io::Result<SocketAddr> {
     })
 }
 
-/// A catalog that knows one service with two endpoints, and has nothing new to say.
+/// A catalog that knows one service with two endpoints, and the same once more with answers that are kept; and has nothing new to say.
 pub(super) fn catalog(service: SocketAddr) -> io::Result<SocketAddr> {
     // Two addresses of one service. It is checked when it appears and then not again while the script runs.
     let instances = ["127.0.0.1", "127.0.0.2"].map(|host| {
         json!({"id": host.replace('.', "-"), "address": format!("{host}:{}", service.port()), "weight": 1})
     });
-    let event = json!({"revision": 2, "services": [{
-        "id": 1, "name": "guard", "revision": 2,
-        "created_at": "2026-01-31T12:00:00Z", "updated_at": "2026-01-31T12:00:00Z",
-        "routes": [{"path_prefix": "/guard/", "strip_prefix": true}],
-        "policy": {"health": {"kind": "http", "path": "/health", "interval": "10m"}},
-        "instances": instances,
-    }]});
+    let described = |id: u64, name: &str, policy: Value| {
+        json!({
+            "id": id, "name": name, "revision": 2,
+            "created_at": "2026-01-31T12:00:00Z", "updated_at": "2026-01-31T12:00:00Z",
+            "routes": [{"path_prefix": format!("/{name}/"), "strip_prefix": true}],
+            "policy": policy,
+            "instances": instances,
+        })
+    };
+    let health = json!({"kind": "http", "path": "/health", "interval": "10m"});
+    let event = json!({"revision": 2, "services": [
+        described(1, "guard", json!({"health": health})),
+        described(2, "kept", json!({"health": health, "cache": {"default_ttl": "1h"}})),
+    ]});
     listen(move |mut stream| {
         if request(&mut stream)?.is_some() {
             write!(

@@ -1,14 +1,17 @@
 //! The last good snapshot on disk, so that a gateway starts and serves while the catalog is down.
+//!
+//! A copy of a large catalog is megabytes of JSON, and nothing is in a hurry for it: it is written in short steps with pauses between them,
+//! so that no request waits for it, and as seldom as its cost asks for. Only at a stop it is written at once.
 
 use std::{
     io,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use catalog_api::{Revision, Service};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use service_kit::{durable, shutdown::Shutdown};
 use tokio::{sync::watch, time};
 
@@ -21,6 +24,11 @@ const FORMAT: u32 = 1;
 /// Shortest time between two copies: a burst of changes costs one write, a crash loses at most this much of what the catalog
 /// will tell again anyway.
 const COPY_INTERVAL: Duration = Duration::from_millis(500);
+/// Longest step of a copy, in which the requests of the same thread wait, and the pause after each.
+const STEP: Duration = Duration::from_micros(100);
+const PAUSE: Duration = Duration::from_millis(2);
+/// Between two copies there is so many times what the last one took of the CPU, if that is more than the shortest time.
+const COPY_SHARE: u32 = 100;
 /// Only the owner reads it: metadata of services may be nobody else's business.
 const FILE_MODE: u32 = 0o600;
 
@@ -49,13 +57,6 @@ pub enum DiskError {
         /// Where it is now.
         kept: PathBuf,
     },
-}
-
-#[derive(Serialize)]
-struct Stored<'a> {
-    format: u32,
-    revision: Revision,
-    services: Vec<&'a Service>,
 }
 
 #[derive(Deserialize)]
@@ -121,25 +122,21 @@ impl DiskCopy {
             }
             if going || snapshots.has_changed().unwrap_or(false) {
                 let snapshot = Arc::clone(&snapshots.borrow_and_update());
-                self.store(snapshot).await;
+                let took = self.store(&snapshot, &shutdown).await;
                 tokio::select! {
-                    () = time::sleep(COPY_INTERVAL) => {}
+                    () = time::sleep(COPY_INTERVAL.max(took * COPY_SHARE)) => {}
                     () = shutdown.requested() => {}
                 }
             }
         }
     }
 
-    async fn store(&self, snapshot: Arc<Snapshot>) {
+    /// Answers what it took of the CPU.
+    async fn store(&self, snapshot: &Snapshot, shutdown: &Shutdown) -> Duration {
+        let (encoded, took) = encode(snapshot, shutdown).await;
         let path = self.0.clone();
         let written = tokio::task::spawn_blocking(move || {
-            let stored = Stored {
-                format: FORMAT,
-                revision: snapshot.revision(),
-                services: snapshot.services().map(Arc::as_ref).collect(),
-            };
-            let bytes = serde_json::to_vec(&stored)?;
-            durable::write_atomically(&path, &bytes, FILE_MODE)
+            durable::write_atomically(&path, &encoded?, FILE_MODE)
         });
         match written.await {
             Ok(Ok(())) => {}
@@ -148,5 +145,33 @@ impl DiskCopy {
             }
             Err(error) => tracing::error!(%error, "copying the snapshot was interrupted"),
         }
+        took
     }
+}
+
+/// The content of the file, and what it took to make it.
+async fn encode(snapshot: &Snapshot, shutdown: &Shutdown) -> (io::Result<Vec<u8>>, Duration) {
+    let services: Vec<Arc<Service>> = snapshot.services().map(Arc::clone).collect();
+    let revision = snapshot.revision();
+    let mut bytes =
+        format!("{{\"format\":{FORMAT},\"revision\":{revision},\"services\":[").into_bytes();
+    let (mut took, mut begun) = (Duration::ZERO, Instant::now());
+    for (index, service) in services.iter().enumerate() {
+        if index > 0 {
+            bytes.push(b',');
+        }
+        if let Err(error) = serde_json::to_writer(&mut bytes, service) {
+            return (Err(error.into()), took);
+        }
+        if begun.elapsed() > STEP {
+            took += begun.elapsed();
+            tokio::select! {
+                () = time::sleep(PAUSE) => {}
+                () = shutdown.requested() => {}
+            }
+            begun = Instant::now();
+        }
+    }
+    bytes.extend_from_slice(b"]}");
+    (Ok(bytes), took + begun.elapsed())
 }

@@ -293,4 +293,9 @@ impl Rig {
             .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '))
             .map(|value| value.parse().unwrap())
     }
+    /// How many requests were refused for this reason.
+    pub(crate) async fn rejected(&self, reason: &str) -> f64 {
+        let series = format!("gateway_rejected_total{{reason=\"{reason}\"}}");
+        self.metric(&series).await.unwrap_or(0.0)
+    }
 }

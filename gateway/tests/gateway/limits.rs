@@ -14,11 +14,6 @@ async fn open(rig: &Rig) -> Connection {
     Connection::open(rig.address()).await.unwrap()
 }
 
-async fn rejected(rig: &Rig, reason: &str) -> f64 {
-    let series = format!("gateway_rejected_total{{reason=\"{reason}\"}}");
-    rig.metric(&series).await.unwrap_or(0.0)
-}
-
 #[tokio::test]
 async fn a_head_that_trickles_in_is_cut_off_at_its_deadline() {
     let rig = rig(|limits| limits.header_timeout = Duration::from_millis(300)).await;
@@ -38,7 +33,7 @@ async fn a_head_that_trickles_in_is_cut_off_at_its_deadline() {
     };
     assert_eq!(answer.status(), 408);
     assert_eq!(answer.header("connection"), Some("close"));
-    assert!(rejected(&rig, "header_timeout").await >= 1.0);
+    assert!(rig.rejected("header_timeout").await >= 1.0);
 }
 
 #[tokio::test]
@@ -53,7 +48,7 @@ async fn an_idle_connection_is_closed_and_one_in_use_is_not() {
     assert_eq!(client.response().await.unwrap().status(), 200);
     assert!(silent.is_closed_by_peer().await);
     assert!(client.is_closed_by_peer().await);
-    assert_eq!(rejected(&rig, "header_timeout").await, 0.0);
+    assert_eq!(rig.rejected("header_timeout").await, 0.0);
 }
 
 #[tokio::test]
@@ -66,7 +61,7 @@ async fn connections_over_the_limit_are_closed_and_counted() {
     .await;
     let mut third = open(&rig).await;
     assert!(third.is_closed_by_peer().await);
-    assert!(rejected(&rig, "connections").await >= 1.0);
+    assert!(rig.rejected("connections").await >= 1.0);
     first
         .send(request("GET", "/metrics", &[], ""))
         .await
@@ -132,6 +127,6 @@ async fn heads_and_targets_have_a_longest_length() {
             );
         }
     }
-    assert_eq!(rejected(&rig, "uri_too_long").await, 3.0);
-    assert_eq!(rejected(&rig, "header_too_large").await, 2.0);
+    assert_eq!(rig.rejected("uri_too_long").await, 3.0);
+    assert_eq!(rig.rejected("header_too_large").await, 2.0);
 }

@@ -22,11 +22,6 @@ fn once(name: &str, backends: &[&Backend]) -> Value {
     )
 }
 
-async fn rejected(rig: &Rig, reason: &str) -> f64 {
-    let series = format!("gateway_rejected_total{{reason=\"{reason}\"}}");
-    rig.metric(&series).await.unwrap_or(0.0)
-}
-
 fn is_problem(answer: &Message, status: u16, kind: &str) {
     assert_eq!(answer.status(), status, "{}", answer.text());
     let problem = answer.json();
@@ -66,7 +61,7 @@ async fn content_that_says_it_is_too_long_is_refused_before_it_is_sent() {
         assert_eq!(answer.header("connection"), Some("close"), "{target}");
     }
     assert_eq!(backend.hits(), hits);
-    assert_eq!(rejected(&rig, "body_too_large").await, 2.0);
+    assert_eq!(rig.rejected("body_too_large").await, 2.0);
 }
 
 #[tokio::test]
@@ -106,7 +101,7 @@ async fn content_of_unknown_length_is_counted() {
     assert!(content.starts_with(b"{"));
     let (status, _) = client.get("http://a/hold/").await;
     assert_eq!(status, 200, "other streams go on");
-    assert_eq!(rejected(&rig, "body_too_large").await, 2.0);
+    assert_eq!(rig.rejected("body_too_large").await, 2.0);
     let healthy = rig.health("hold", &backend);
     assert_eq!(healthy, Some(Health::Healthy), "it is not to blame");
 }
@@ -150,7 +145,7 @@ async fn a_full_service_gets_no_more_requests() {
         rig.get("/hold/").await.status() == 200
     })
     .await;
-    assert!(rejected(&rig, "concurrency").await >= 2.0);
+    assert!(rig.rejected("concurrency").await >= 2.0);
 }
 
 // === requests over time ===
@@ -182,7 +177,7 @@ async fn a_client_has_its_burst_on_every_route_and_then_waits() {
     assert_eq!(ask("/hold/", "203.0.113.2").await.status(), 200);
     assert_eq!(ask("/other/", "203.0.113.1").await.status(), 200);
     assert_eq!(backend.hits(), 5);
-    assert_eq!(rejected(&rig, "rate_limited").await, 1.0);
+    assert_eq!(rig.rejected("rate_limited").await, 1.0);
 }
 
 #[tokio::test]
@@ -238,7 +233,7 @@ async fn a_service_that_fails_is_left_alone_until_a_probe_succeeds() {
     is_problem(&answer, 503, "circuit-open");
     assert_eq!(waits(&answer), 1);
     assert_eq!(backend.hits(), 4);
-    assert!(rejected(&rig, "circuit_open").await >= 1.0);
+    assert!(rig.rejected("circuit_open").await >= 1.0);
     eventually("a probe is sent and fails", async || {
         rig.get("/hold/").await.status() == 500
     })

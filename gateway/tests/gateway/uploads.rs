@@ -32,11 +32,6 @@ fn breaker() -> Value {
     json!({"requests_min": 1, "open": "10m"})
 }
 
-async fn rejected(rig: &Rig, reason: &str) -> f64 {
-    let series = format!("gateway_rejected_total{{reason=\"{reason}\"}}");
-    rig.metric(&series).await.unwrap_or(0.0)
-}
-
 #[tokio::test]
 async fn a_service_that_does_not_take_the_content_is_given_up() {
     let rig = Rig::start().await;
@@ -73,7 +68,7 @@ async fn a_service_that_does_not_take_the_content_is_given_up() {
     assert!(answer.starts_with("HTTP/1.1 504"), "{answer}");
     sending.abort();
     deaf.abort();
-    assert_eq!(rejected(&rig, "upstream_timeout").await, 1.0);
+    assert_eq!(rig.rejected("upstream_timeout").await, 1.0);
 }
 
 #[tokio::test]
@@ -108,7 +103,7 @@ async fn silence_after_the_last_of_the_content_is_that_of_the_service() {
         client.send("ten bytes ").await.unwrap();
     }
     assert_eq!(client.response().await.unwrap().status(), 504);
-    assert_eq!(rejected(&rig, "upstream_timeout").await, 1.0);
+    assert_eq!(rig.rejected("upstream_timeout").await, 1.0);
     assert_eq!(rig.get("/hold/").await.status(), 503, "its circuit is open");
 }
 
@@ -125,7 +120,7 @@ async fn a_service_is_not_to_blame_for_a_client_that_stops_sending() {
     client.send(HEAD).await.unwrap();
     client.send("ten bytes ").await.unwrap();
     assert_eq!(client.response().await.unwrap().status(), 504);
-    assert_eq!(rejected(&rig, "deadline_exceeded").await, 1.0);
+    assert_eq!(rig.rejected("deadline_exceeded").await, 1.0);
     assert_eq!(
         rig.get("/hold/").await.status(),
         200,
