@@ -16,6 +16,7 @@
 mod compress;
 mod conditions;
 mod encoding;
+mod find;
 mod kind;
 mod name;
 mod open;
@@ -23,23 +24,16 @@ mod open;
 pub(crate) mod properties;
 mod range;
 
-use std::{
-    fs::{File, Metadata},
-    io::IoSliceMut,
-    os::unix::fs::FileExt as _,
-    path::Path,
-    sync::Arc,
-    time::SystemTime,
-};
+use std::{fs::File, path::Path, sync::Arc, time::SystemTime};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use rustix::io::{ReadWriteFlags, preadv2};
 use tokio::sync::Semaphore;
 
 use compress::Compressed;
 use conditions::Verdict;
 use encoding::{Accepted, Encoding};
+use find::{Found, Miss, Patience, find, read_at, read_cached};
 use range::Wanted;
 
 /// Reads that run at the same time, over all requests. More wait.
@@ -89,37 +83,6 @@ pub(crate) enum FilesError {
     /// The disk fails.
     #[error("the file cannot be read")]
     Unreadable,
-}
-
-/// Whether somebody may wait for a disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Patience {
-    /// On a thread that serves requests.
-    None,
-    /// On the blocking pool.
-    Waits,
-}
-
-/// Why there is no file.
-#[derive(Debug)]
-enum Miss {
-    /// It cannot be told without waiting.
-    WouldWait,
-    No(FilesError),
-}
-
-impl From<FilesError> for Miss {
-    fn from(error: FilesError) -> Self {
-        Self::No(error)
-    }
-}
-
-/// A file that was found.
-struct Found {
-    file: File,
-    length: u64,
-    modified: SystemTime,
-    encoding: Option<Encoding>,
 }
 
 // === impl Files ===
@@ -264,51 +227,6 @@ impl Files {
     }
 }
 
-/// The file, or the best of its compressed siblings. None for a folder, which is asked for with a slash at its end.
-fn find(
-    folder: &Path,
-    name: &str,
-    accepted: &Accepted,
-    patience: Patience,
-) -> Result<Option<Found>, Miss> {
-    let root = open::root(folder, patience)?;
-    let plain = match open::beneath(&root, name, patience)? {
-        open::Opened::Folder => return Ok(None),
-        open::Opened::File(file, metadata) => Found::new(file, &metadata, None),
-    };
-    for encoding in accepted.in_order(&Encoding::ALL) {
-        let sibling = format!("{name}.{}", encoding.suffix());
-        match open::beneath(&root, &sibling, patience) {
-            Ok(open::Opened::File(file, metadata)) => {
-                let sibling = Found::new(file, &metadata, Some(encoding));
-                // One that is older was made of something else.
-                if sibling.modified >= plain.modified {
-                    return Ok(Some(sibling));
-                }
-            }
-            Err(Miss::WouldWait) => return Err(Miss::WouldWait),
-            Ok(open::Opened::Folder) | Err(Miss::No(_)) => {}
-        }
-    }
-    Ok(Some(plain))
-}
-
-/// What is in the kernel's memory of a file. None when some of it is not, and for everything else that is not as expected.
-fn read_cached(file: &File, from: u64, length: u64) -> Option<Bytes> {
-    let mut bytes = vec![0; usize::try_from(length).ok()?];
-    let mut slices = [IoSliceMut::new(&mut bytes)];
-    let read = preadv2(file, &mut slices, from, ReadWriteFlags::NOWAIT).ok()?;
-    (read as u64 == length).then(|| bytes.into())
-}
-
-fn read_at(file: &File, from: u64, length: u64) -> Result<Bytes, FilesError> {
-    let length = usize::try_from(length).map_err(|_| FilesError::Unreadable)?;
-    let mut bytes = vec![0; length];
-    file.read_exact_at(&mut bytes, from)
-        .map_err(|_| FilesError::Unreadable)?;
-    Ok(bytes.into())
-}
-
 fn headers(
     name: &str,
     kind: &kind::Kind,
@@ -414,19 +332,6 @@ fn empty(status: StatusCode, mut headers: HeaderMap) -> Answer {
         status,
         headers,
         content: Content::Empty,
-    }
-}
-
-// === impl Found ===
-
-impl Found {
-    fn new(file: File, metadata: &Metadata, encoding: Option<Encoding>) -> Self {
-        Self {
-            length: metadata.len(),
-            modified: metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH),
-            file,
-            encoding,
-        }
     }
 }
 

@@ -15,6 +15,9 @@ use super::{
 };
 use crate::rig::{backend::Backend, plan::Plan, processes::Running, scratch::Scratch};
 
+/// The one whose figures have aims.
+pub(super) const GATEWAY: &str = "gateway";
+
 /// What every contender is set up with.
 pub(super) struct Bed<'a> {
     pub(super) scratch: &'a Scratch,
@@ -59,7 +62,7 @@ pub(super) fn all(plan: &Plan, programs: &Path) -> Vec<Box<dyn Contender>> {
         Box::new(Nginx),
         Box::new(Haproxy),
         Box::new(Caddy),
-        Box::new(Gateway::new("gateway", programs)),
+        Box::new(Gateway::new(GATEWAY, programs)),
     ];
     if let Some(before) = &plan.before {
         all.push(Box::new(Gateway::new("before", before)));

@@ -1,8 +1,8 @@
 //! What the comparison found, as tables of the report.
 
 use super::{
-    cases::Measured, growth::Growth, growth::GrowthLine, idle::IdleLine, latency::LatencyLine,
-    reload::ReloadLine,
+    cases::Measured, contender::GATEWAY, growth::Growth, growth::GrowthLine, idle::IdleLine,
+    latency::LatencyLine, reload::ReloadLine,
 };
 use crate::rig::{report::Report, rounds::Figures};
 
@@ -29,6 +29,10 @@ pub(super) fn cases(report: &mut Report, names: &[&str], cases: &[Measured]) {
                 .chain(cells)
                 .chain([format!("{:.2}", case.goal)]),
         );
+        let gateway = names.iter().position(|name| *name == GATEWAY);
+        if let Some(Some(own)) = gateway.and_then(|at| figures.get(at)) {
+            report.should_be(case.title, own.ratio, case.goal);
+        }
     }
     report.table(
         "Requests per second · share of its core · memory afterwards, MiB · failed",

@@ -15,9 +15,20 @@ where absolute figures drift with the machine. Proxies and services have core 0;
 
 ";
 
+/// Said of the figures that are worse than they should be.
+const MISSED: &str = "Where the time goes in these, and what was tried: [docs/performance.md](../docs/performance.md).";
+
 /// Gathers what was measured.
 pub(crate) struct Report {
     text: String,
+    missed: Vec<Missed>,
+}
+
+/// A ratio that is worse than it should be.
+struct Missed {
+    what: String,
+    measured: f64,
+    goal: f64,
 }
 
 // === impl Report ===
@@ -26,6 +37,7 @@ impl Report {
     pub(crate) fn new(machine: &Machine, plan: &Plan) -> Self {
         let mut report = Self {
             text: String::new(),
+            missed: Vec::new(),
         };
         report.line(HEAD.trim_end());
         report.line("");
@@ -55,6 +67,39 @@ impl Report {
         self.line(&format!("| {} |", cells.join(" | ")));
     }
 
+    /// Remembers a ratio that should not be larger than this, for the list of those that are.
+    pub(crate) fn should_be(&mut self, what: &str, measured: f64, goal: f64) {
+        if measured > goal {
+            self.missed.push(Missed {
+                what: what.to_owned(),
+                measured,
+                goal,
+            });
+        }
+    }
+
+    fn list_missed(&mut self) {
+        if self.missed.is_empty() {
+            return;
+        }
+        let columns = ["", "ratio", "to reach", "distance"];
+        self.table("Not reached", MISSED, &columns);
+        for Missed {
+            what,
+            measured,
+            goal,
+        } in std::mem::take(&mut self.missed)
+        {
+            let distance = (measured / goal - 1.0) * 100.0;
+            self.row([
+                what,
+                format!("{measured:.2}"),
+                format!("{goal:.2}"),
+                format!("{distance:.0} %"),
+            ]);
+        }
+    }
+
     /// A text as it is, folded.
     pub(crate) fn verbatim(&mut self, title: &str, text: &str) {
         self.line(&format!(
@@ -70,7 +115,8 @@ impl Report {
     }
 
     /// Writes everything to a file.
-    pub(crate) fn write(&self, path: &Path) -> Result<()> {
+    pub(crate) fn write(mut self, path: &Path) -> Result<()> {
+        self.list_missed();
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;
         }
@@ -93,6 +139,7 @@ mod tests {
     fn a_table_is_markdown() {
         let mut report = Report {
             text: String::new(),
+            missed: Vec::new(),
         };
         report.table("Memory", "Idle.", &["", "MiB"]);
         report.row(["gateway".to_owned(), "12".to_owned()]);
@@ -100,5 +147,19 @@ mod tests {
             report.text,
             "\n## Memory\n\nIdle.\n\n|  | MiB |\n|---|---|\n| gateway | 12 |\n"
         );
+    }
+
+    #[test]
+    fn only_what_is_missed_is_listed() {
+        let mut report = Report {
+            text: String::new(),
+            missed: Vec::new(),
+        };
+        report.should_be("fast", 0.9, 1.0);
+        report.list_missed();
+        assert_eq!(report.text, "");
+        report.should_be("slow", 1.5, 1.2);
+        report.list_missed();
+        assert!(report.text.ends_with("| slow | 1.50 | 1.20 | 25 % |\n"));
     }
 }

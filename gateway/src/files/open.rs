@@ -16,7 +16,10 @@ use rustix::{
     io::Errno,
 };
 
-use super::{FilesError, Miss, Patience};
+use super::{
+    FilesError,
+    find::{Miss, Patience},
+};
 
 /// What a name leads to.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use catalog_api::Method;
-use pingora_error::{Error, ErrorType};
+use pingora_error::{Error, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
 
@@ -59,7 +59,7 @@ pub(super) async fn answer(
     ctx: &mut Context,
     files: &Arc<Files>,
     folder: &Path,
-) -> Result<(), Box<Error>> {
+) -> Result<()> {
     let answer = match find(session.req_header(), ctx, files, folder).await {
         Ok(answer) => answer,
         Err(refused) => return respond::refuse(session, ctx, refused).await,
@@ -85,7 +85,7 @@ pub(super) async fn answer(
     Ok(())
 }
 
-async fn write(session: &mut Session, files: &Files, content: Content) -> Result<(), Box<Error>> {
+async fn write(session: &mut Session, files: &Files, content: Content) -> Result<()> {
     match content {
         Content::Empty => {}
         Content::Bytes(mut bytes) => {

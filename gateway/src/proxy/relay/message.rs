@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, header};
 use memchr::memchr;
-use pingora_error::{Error, ErrorType, OrErr as _};
+use pingora_error::{ErrorType, OrErr as _, Result};
 use pingora_http::RequestHeader;
 
 use super::lines::Lines;
@@ -54,7 +54,7 @@ impl Message {
     ///
     /// # Errors
     /// What the gateway adds cannot be added.
-    pub(super) fn for_service(&self, ctx: &Context) -> Result<Vec<u8>, Box<Error>> {
+    pub(super) fn for_service(&self, ctx: &Context) -> Result<Vec<u8>> {
         let head = self.received.as_ref().map(Whole::head);
         let mut lines = Lines::with_capacity(FIELDS);
         match &head {
@@ -87,7 +87,7 @@ impl Message {
 
     /// The fields of a request of HTTP/2: the authority becomes `Host` (RFC 9113 §8.3.1), and what the client takes of HTTP/2 is nothing
     /// for the service.
-    fn push_fields<'a>(&'a self, lines: &mut Lines<'a>) -> Result<(), Box<Error>> {
+    fn push_fields<'a>(&'a self, lines: &mut Lines<'a>) -> Result<()> {
         for (name, value) in &self.header.headers {
             if *name != header::TE {
                 lines.push(name.as_str().as_bytes(), value.as_bytes());
